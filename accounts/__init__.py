@@ -1,0 +1,1 @@
+"""Who someone is: phones, codes, passwords, sessions, devices, authorised doctors, patients, consent."""

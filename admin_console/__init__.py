@@ -1,0 +1,1 @@
+"""Supervision: audit, proof, orders and refunds seen by staff."""

@@ -1,0 +1,1 @@
+"""The product itself: orders and their rules, the doctor's desk, rating."""

@@ -1,0 +1,1 @@
+"""Conversations as logs: append, sync, receipts, recall, presence. Knows nothing of orders or money."""

@@ -1,0 +1,1 @@
+"""The leaf that every package may import: time, ids, money, errors, actors, settings types, encryption, streams."""

@@ -1,0 +1,50 @@
+"""The one way to a MongoDB: majority writes with journal, majority reads, aware times. Defaults have lost writes."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_concern import ReadConcern
+
+Document = dict[str, Any]
+Database = AsyncDatabase[Document]
+Collection = AsyncCollection[Document]
+Indexes = Mapping[str, Sequence[IndexModel]]
+"""Index models by collection; every package's `mongo.py` exports one as `INDEXES`."""
+
+DATABASE = "yunzhen"
+
+ALL_HOSPITALS = "all-hospitals"
+"""The `comment` of a query that crosses hospitals on purpose (a sweep, a patient's own things). A test fails on any other
+query of a hospital's collection whose filter does not name the hospital."""
+
+
+def connect(url: str, *, pool_size: int = 100, app_name: str = "yunzhen") -> AsyncMongoClient[Document]:
+    """A client for the running event loop. Keep concurrent operations below `pool_size`: its queue has a long tail."""
+    return AsyncMongoClient(
+        url,
+        maxPoolSize=pool_size,
+        appname=app_name,
+        serverSelectionTimeoutMS=5_000,
+        connectTimeoutMS=3_000,
+        socketTimeoutMS=30_000,
+        retryWrites=True,
+        retryReads=True,
+        tz_aware=True,
+    )
+
+
+def database(client: AsyncMongoClient[Document], name: str | None = None) -> Database:
+    """The product's database (the one that the URL names, else `yunzhen`) with the concerns that every part relies on."""
+    chosen = name or client.get_default_database(DATABASE).name
+    return client.get_database(
+        chosen,
+        codec_options=CodecOptions(tz_aware=True, tzinfo=UTC),
+        write_concern=WriteConcern(w="majority", j=True),
+        read_concern=ReadConcern("majority"),
+        read_preference=ReadPreference.PRIMARY,
+    )
