@@ -1,0 +1,133 @@
+"""Celery as the carrier of background jobs: one task that names a job, and one event loop in the worker that runs them.
+
+A worker uses threads, not forks: a job is a coroutine on the worker's own loop with its own clients, so that every rule and
+repository exists once. Losing the broker loses hints only; the rows that jobs look for are in MongoDB.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from celery import Celery
+
+from server.kernel.jobs import Job
+
+log = structlog.get_logger(__name__)
+
+TASK: Final = "yunzhen.job"
+_JOB_SECONDS: Final = 120
+_BROKER_SECONDS: Final = 2
+
+
+def make_celery(broker_url: str) -> Celery:
+    """The app that workers, beat and askers share."""
+    app = Celery("yunzhen", broker=broker_url)
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "socket_connect_timeout": _BROKER_SECONDS,
+            "socket_keepalive": True,
+            "visibility_timeout": 600,
+        },
+        task_default_queue="yunzhen",
+        task_routes={},
+        timezone="UTC",
+    )
+    return app
+
+
+def schedule(app: Celery, jobs: Sequence[Job]) -> None:
+    """Ask for each periodic job at its interval. A request that no worker took by the next one expires, so that a stopped
+    worker does not find a heap; two beats ask twice, which jobs take without harm."""
+    app.conf.beat_schedule = {
+        job.name: {
+            "task": TASK,
+            "schedule": job.every,
+            "args": (job.name,),
+            "options": {"expires": max(1.0, job.every / timedelta(seconds=1))},
+        }
+        for job in jobs
+        if job.every is not None
+    }
+
+
+class CeleryQueue:
+    """`JobQueue` over the broker: asks in a thread of its own and never raises, since the request is only a hint."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
+        self._app: Celery | None = None
+        self._pending: set[asyncio.Future[None]] = set()
+        self._making = threading.Lock()
+
+    def request(self, name: str, *arguments: str) -> None:
+        asking = asyncio.get_running_loop().run_in_executor(None, self._send, name, arguments)
+        self._pending.add(asking)
+        asking.add_done_callback(self._pending.discard)
+
+    async def close(self) -> None:
+        if self._pending:
+            await asyncio.wait(set(self._pending), timeout=_BROKER_SECONDS)
+
+    def _send(self, name: str, arguments: tuple[str, ...]) -> None:
+        with self._making:
+            self._app = self._app or make_celery(self._broker_url)
+        try:
+            self._app.send_task(TASK, args=(name, *arguments), retry=False, ignore_result=True)
+        except Exception as error:  # whatever the broker's client raises: the sweep finds the row
+            log.warning("jobs.request_failed", job=name, error=type(error).__name__)
+
+
+class JobLoop:
+    """The worker's event loop, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True)
+        self._thread.start()
+
+    def call(self, coroutine: Coroutine[Any, Any, Any], *, seconds: float = _JOB_SECONDS) -> Any:
+        """Run a coroutine on the loop and wait for it, from another thread."""
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result(seconds)
+        except FutureTimeout:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+
+def register(app: Celery, loop: JobLoop, jobs: Mapping[str, Job]) -> None:
+    """Give the one task its meaning: look the job up and run it on the loop."""
+
+    def run(name: str, *arguments: str) -> None:
+        job = jobs.get(name)
+        if job is None:
+            log.error("jobs.unknown", job=name)
+            return
+        try:
+            loop.call(_coroutine(job, arguments))
+        except Exception:
+            # Logged here and not raised: a job is asked again by its own row, never by the broker.
+            log.exception("jobs.failed", job=name)
+
+    app.task(run, name=TASK, ignore_result=True)
+
+
+async def _coroutine(job: Job, arguments: tuple[str, ...]) -> None:
+    await job.handler(*arguments)

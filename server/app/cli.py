@@ -1,0 +1,151 @@
+"""`yunzhen`: every part of the product and every tool of its operators. Parts import what they need when they are called,
+so that each starts quickly."""
+
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+if TYPE_CHECKING:
+    from server.app.settings import Settings
+
+main = typer.Typer(
+    name="yunzhen",
+    help="Yunzhen (云诊): an internet-hospital consult server.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+ledger = typer.Typer(help="The money.", no_args_is_help=True)
+audit = typer.Typer(help="The proof.", no_args_is_help=True)
+main.add_typer(ledger, name="ledger")
+main.add_typer(audit, name="audit")
+
+
+def _settings(process: str) -> "Settings":
+    """Read the settings and set logging up; a wrong setting ends the command with one line each."""
+    from server.app.log import configure_logging
+    from server.app.settings import explain, load_settings
+
+    try:
+        settings = load_settings()
+    except ValidationError as error:
+        for line in explain(error):
+            typer.echo(line, err=True)
+        raise typer.Exit(2) from None
+    configure_logging(settings.log_level, process=process)
+    return settings
+
+
+def _run(coroutine: Coroutine[Any, Any, int | None]) -> None:
+    import uvloop
+
+    code = uvloop.run(coroutine)
+    if code:
+        raise typer.Exit(code)
+
+
+@main.command()
+def run() -> None:
+    """Everything on one machine: databases, migrations, demo, simulators, server, keeper, worker, beat."""
+    from server.app.supervisor import supervise
+
+    raise typer.Exit(supervise(_settings("run")))
+
+
+@main.command()
+def serve() -> None:
+    """One server process: HTTP and sockets."""
+    from server.app.serve import serve_until_stopped
+
+    _run(serve_until_stopped(_settings("serve")))
+
+
+@main.command()
+def keeper() -> None:
+    """One keeper: follows the log and sweeps deadlines while it holds the lease."""
+    from server.app.background import keep_until_stopped
+
+    _run(keep_until_stopped(_settings("keeper")))
+
+
+@main.command()
+def worker() -> None:
+    """One Celery worker: refunds, queries, whatever is slow."""
+    from server.app.background import work_until_stopped
+
+    raise typer.Exit(work_until_stopped(_settings("worker")))
+
+
+@main.command()
+def beat() -> None:
+    """Celery beat: asks for the periodic jobs."""
+    from server.app.background import beat_until_stopped
+
+    raise typer.Exit(beat_until_stopped(_settings("beat")))
+
+
+@main.command()
+def simulators() -> None:
+    """The outside world: payment gateway, SMS, push."""
+    from server.app.outside import simulate_until_stopped
+
+    _run(simulate_until_stopped(_settings("simulators")))
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database to this version."""
+    from server.app.commands import migrate_database
+
+    _run(migrate_database(_settings("migrate")))
+
+
+@main.command()
+def demo() -> None:
+    """Fill an empty database with demo data, and write `demo.json`."""
+    from server.app.commands import seed
+
+    _run(seed(_settings("demo")))
+
+
+@main.command()
+def check() -> None:
+    """Print the settings, secrets redacted, and say what is wrong. Exits 0 only if all holds."""
+    from server.app.commands import check_all
+
+    _run(check_all(_settings("check")))
+
+
+@main.command()
+def schemas(
+    folder: Annotated[Path, typer.Argument(help="where openapi.json, asyncapi.json and errors.md are written")] = Path("docs"),
+) -> None:
+    """Write the schemas that the server publishes, and the list of errors."""
+    from server.app.commands import write_schemas
+
+    _run(write_schemas(_settings("schemas"), folder))
+
+
+@ledger.command("verify")
+def verify_ledger() -> None:
+    """Check that money is conserved, per payment, per order and in all. Exits 0 only if it is."""
+    from server.app.commands import verify_money
+
+    _run(verify_money(_settings("ledger")))
+
+
+@audit.command("verify")
+def verify_audit() -> None:
+    """Check every chain against the signed checkpoints. Exits 0 only if nothing was changed, dropped, moved or cut."""
+    from server.app.commands import verify_proof
+
+    _run(verify_proof(_settings("audit")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

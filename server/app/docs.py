@@ -1,0 +1,17 @@
+"""Documents that are made from the code: the error list, OpenAPI, AsyncAPI. A test compares them with what is committed."""
+
+from server.kernel.errors import registered_errors
+
+
+def errors_markdown() -> str:
+    """`docs/errors.md`: every code, its kind, its HTTP status and what it says."""
+    rows = [
+        f"| `{code}` | {error.kind.value} | {error().status} | {error.title} |"
+        for code, error in sorted(registered_errors().items())
+        if not error.__module__.startswith("tests")
+    ]
+    return (
+        "# Errors\n\nMade by `yunzhen schemas` from the declared errors; do not edit.\n\n"
+        "HTTP answers are `application/problem+json` with these codes; socket acks carry the code and the kind.\n\n"
+        "| code | kind | HTTP | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    )

@@ -1,0 +1,12 @@
+"""What operators watch, in Prometheus' names. Served on the operations port only."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+HTTP_REQUESTS: Final = Counter("yz_http_requests", "HTTP requests answered", ["route", "status"])
+HTTP_SECONDS: Final = Histogram("yz_http_seconds", "Time to answer an HTTP request", ["route"])
+CLOCK_SKEW: Final = Gauge("yz_clock_skew_seconds", "Distance of this process's clock from MongoDB's")
+LEADING: Final = Gauge("yz_keeper_leading", "Whether this keeper holds the lease")
+SWEPT: Final = Counter("yz_swept", "Rows that sweeps decided", ["sweep"])
+SWEEP_FAILURES: Final = Counter("yz_sweep_failures", "Sweeps that ended in an error", ["sweep"])

@@ -1,0 +1,88 @@
+"""All settings, from `YZ_*` in the environment. The only reader of the environment."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from server.kernel.settings import Duration, PositiveDuration, RateSetting, parse_duration, parse_rate
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Settings(BaseSettings):
+    """Frozen at the start of a process. Secrets redact themselves. A port of 0 is a free one on loopback."""
+
+    model_config = SettingsConfigDict(env_prefix="YZ_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    host: str = Field(default="127.0.0.1", description="address that the server listens on")
+    port: Port = Field(default=8080, description="port of HTTP and sockets")
+    ops_port: Port = Field(default=0, description="port of metrics and health, on loopback")
+    sim_port: Port = Field(default=8090, description="port of the simulators")
+    data_dir: Path = Field(default=Path("var"), description="folder of the embedded databases, keys, logs and demo")
+    mongo_url: SecretStr | None = Field(default=None, description="MongoDB replica set; embedded if not set")
+    redis_url: SecretStr | None = Field(default=None, description="Redis; embedded if not set")
+    processes: int = Field(default=1, ge=1, le=64, description="number of `serve` processes that `run` starts")
+    master_key_file: Path | None = Field(default=None, description="master key; beside the data if not set")
+    base_url: str | None = Field(default=None, description="address at which gateways and people reach this server")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="origins besides our own whose pages may open sockets, separated by commas"
+    )
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="what is logged")
+
+    message_rate: RateSetting = Field(default=parse_rate("20/s"), description="messages a connection")
+    http_rate: RateSetting = Field(default=parse_rate("50/s"), description="requests an account or address")
+    sms_per_address: RateSetting = Field(default=parse_rate("30/10m"), description="SMS codes an address")
+    sms_per_phone: RateSetting = Field(default=parse_rate("5/10m"), description="SMS codes a phone")
+    sms_resend_after: Duration = Field(default=parse_duration("60s"), description="wait before another SMS code")
+
+    consult_validity: PositiveDuration = Field(default=parse_duration("48h"), description="life of a paid order")
+    consult_replies: int = Field(default=3, ge=1, le=1_000_000_000, description="replies that end an order")
+    unpaid_timeout: PositiveDuration = Field(default=parse_duration("30m"), description="life of an unpaid order")
+    recall_window: Duration = Field(default=parse_duration("2m"), description="how long a message can be recalled")
+    sweep_interval: PositiveDuration = Field(default=parse_duration("1s"), description="how often deadlines are looked for")
+    conversation_max: int = Field(default=10_000, ge=10, description="entries a conversation")
+    patient_burst: int = Field(default=100, ge=1, description="messages of a patient between two replies")
+    patients_per_account: int = Field(default=5, ge=1, le=50, description="patients that an account can hold")
+
+    sms_url: str | None = Field(default=None, description="SMS provider (Dysmsapi); the simulator if not set")
+    sms_access_key_file: Path | None = Field(default=None, description="SMS access key; the simulator's if not set")
+    wechatpay_url: str | None = Field(default=None, description="WeChat Pay; the simulator if not set")
+    wechatpay_config_file: Path | None = Field(default=None, description="merchant identity; the simulator's if not set")
+
+    demo_doctors: int = Field(default=12, ge=1, le=10_000, description="doctors of the demo")
+    demo_patients: int = Field(default=8, ge=1, le=10_000, description="patients of the demo")
+
+    @field_validator("data_dir", "master_key_file", "sms_access_key_file", "wechatpay_config_file")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @property
+    def public_url(self) -> str:
+        """Where we are reached, without a slash at the end."""
+        return (self.base_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+    @property
+    def simulators_url(self) -> str:
+        return f"http://127.0.0.1:{self.sim_port}"
+
+    @property
+    def key_file(self) -> Path:
+        return self.master_key_file or self.data_dir / "keys" / "master.key"
+
+
+def load_settings() -> Settings:
+    """The settings of this process. Raises pydantic's ValidationError, whose text `explain` makes readable."""
+    return Settings()
+
+
+def explain(error: ValidationError) -> list[str]:
+    """One line a wrong setting, by its name in the environment; never with its value."""
+    return [f"YZ_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors(include_input=False)]
