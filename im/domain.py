@@ -48,7 +48,7 @@ class Draft:
     recalls: int | None = None
     corrects: int | None = None
     closes: str | None = None
-    data: Mapping[str, Any] = field(default=_NOTHING)
+    data: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
