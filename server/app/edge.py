@@ -230,7 +230,7 @@ async def _read(request: web.Request, limit: int) -> bytes:
 
 
 def _parse_query(route: Route, request: web.Request) -> Any:
-    names = list(request.query.keys())
+    names = [name for name, _ in request.query.items()]
     if len(names) != len(set(names)):
         raise RequestInvalid(query="names a parameter twice")
     if any(unclean(v) for v in request.query.values()) or any(unclean(v) for v in request.match_info.values()):

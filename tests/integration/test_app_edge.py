@@ -1,0 +1,211 @@
+"""The runner, through real HTTP, with routes that only exist here."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from server.app.edge import Edge, outermost
+from server.app.idempotency import IDEMPOTENCY, IdempotencyStore
+from server.app.limits import RateLimiter
+from server.kernel.actor import Actor, Role
+from server.kernel.audit import AUDIT, AuditLog
+from server.kernel.crypto import Keyring, MasterKey
+from server.kernel.edge import ANYONE, PATIENT, Call, Idempotency, Route
+from server.kernel.errors import AuthRequired, Forbidden, Unavailable
+from server.kernel.mongo import Database
+from server.kernel.settings import parse_rate
+from server.kernel.wire import CleanText, NoBody, PageQuery, WireModel
+from tests.support.clock import ManualClock
+
+Client = TestClient[web.Request, web.Application]
+
+
+class Thing(WireModel):
+    name: CleanText
+    size: int = 1
+
+
+class Sessions:
+    """Tokens are `role:account`."""
+
+    async def authenticate(self, token: str, *, request_id: str, address: str | None) -> Actor:
+        role, _, account = token.partition(":")
+        if not account:
+            raise AuthRequired()
+        return Actor(account_id=account, role=Role(role), hospital_id="default", request_id=request_id, address=address)
+
+    authenticate_media = authenticate
+
+
+class World:
+    def __init__(self) -> None:
+        self.calls = 0
+        self.failure: Exception | None = None
+        self.seeds: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def make(self, call: Call) -> Thing:
+        self.calls += 1
+        self.seeds.append(call.seed_id)
+        await self.gate.wait()
+        if self.failure:
+            raise self.failure
+        return Thing(name=call.body.name, size=self.calls)
+
+    async def read(self, call: Call) -> NoBody:
+        return NoBody()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def client(database: Database, clock: ManualClock, world: World) -> AsyncIterator[Client]:
+    keyring = Keyring(MasterKey(bytes(32)), database)
+    edge = Edge(
+        sessions=Sessions(),
+        idempotency=IdempotencyStore(database, keyring, clock),
+        limiter=RateLimiter(parse_rate("10/s"), clock),
+        audit=AuditLog(database),
+        clock=clock,
+        secure_cookies=False,
+    )
+    app = web.Application(middlewares=[outermost])
+    edge.add(
+        app,
+        [
+            Route("POST", "/things", "make_thing", "Make", PATIENT, world.make, body=Thing, answer=Thing, status=201,
+                  idempotency=Idempotency.REQUIRED),
+            Route("GET", "/things", "list_things", "List", ANYONE, world.read, query=PageQuery, answer=NoBody),
+        ],
+    )  # fmt: skip
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+def _headers(key: str = "k", account: str = "patient:a") -> dict[str, str]:
+    return {"Authorization": f"Bearer {account}", "Idempotency-Key": key}
+
+
+async def _post(client: Client, body: object = None, **more: str) -> tuple[int, dict[str, object]]:
+    answer = await client.post("/api/v1/things", json={"name": "x"} if body is None else body, headers=_headers(**more))
+    return answer.status, await answer.json()
+
+
+async def test_the_same_key_and_body_give_the_first_answer(client: Client, world: World) -> None:
+    assert await _post(client) == (201, {"name": "x", "size": 1})
+    assert await _post(client) == (201, {"name": "x", "size": 1})
+    assert world.calls == 1
+
+
+async def test_the_same_key_with_another_body_is_a_mismatch_and_another_account_is_another_key(client: Client) -> None:
+    await _post(client)
+    status, problem = await _post(client, {"name": "y"})
+    assert (status, problem["code"]) == (409, "idempotency.mismatch")
+    assert (await _post(client, account="patient:b"))[0] == 201
+
+
+async def test_a_second_request_while_the_first_runs_is_told_so(client: Client, world: World) -> None:
+    world.gate.clear()
+    first = asyncio.create_task(_post(client))
+    while not world.calls:
+        await asyncio.sleep(0)
+    status, problem = await _post(client)
+    assert (status, problem["code"]) == (409, "idempotency.in_progress")
+    world.gate.set()
+    assert (await first)[0] == 201
+
+
+async def test_after_a_fault_the_next_attempt_goes_on_from_the_same_seed_and_after_a_refusal_the_key_is_free(
+    client: Client, world: World
+) -> None:
+    world.failure = Unavailable()
+    assert (await _post(client))[0] == 503
+    world.failure = RuntimeError("a bug")
+    assert (await _post(client))[0] == 500
+    world.failure = Forbidden()
+    assert (await _post(client))[0] == 403
+    world.failure = None
+    assert (await _post(client, {"name": "other"}))[0] == 201
+    assert world.seeds[0] == world.seeds[1] == world.seeds[2] != world.seeds[3]
+
+
+async def test_stored_answers_are_sealed(client: Client, database: Database) -> None:
+    await _post(client, {"name": "咳嗽两周"})
+    stored = await database[IDEMPOTENCY].find_one({})
+    assert stored is not None
+    assert "咳嗽".encode() not in stored["answer"]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"", {"name": "missing"}),
+        (b"{", {"body": "json invalid"}),
+        (b"[]", {"body": "model type"}),
+        (b'{"name": 3}', {"name": "string type"}),
+        (b'{"name": "a", "other": 1}', {"other": "extra forbidden"}),
+        (b'{"name": "a", "<script>": 1}', {"?": "extra forbidden"}),
+        (b'{"name": "a\\u0000"}', {"name": "Value error, holds a control character"}),
+        (b'{"name": "a\\u202e"}', {"name": "Value error, holds a bidi character"}),
+        (b'{"name": "\xff"}', {"body": "json invalid"}),
+        (b'{"name": "\\ud800"}', {"body": "json invalid"}),
+        (b'{"name": "a", "size": "1"}', {"size": "int type"}),
+    ],
+)
+async def test_bad_bodies_name_the_field_and_echo_nothing(client: Client, body: bytes, fields: dict[str, str]) -> None:
+    answer = await client.post("/api/v1/things", data=body, headers={**_headers(), "Content-Type": "application/json"})
+    problem = await answer.json()
+    assert (answer.status, answer.content_type, problem["code"]) == (422, "application/problem+json", "request.invalid")
+    assert problem["fields"] == fields
+    assert problem["request_id"] == answer.headers["X-Request-Id"]
+
+
+async def test_a_write_without_its_key_is_refused(client: Client) -> None:
+    answer = await client.post("/api/v1/things", json={"name": "x"}, headers={"Authorization": "Bearer patient:a"})
+    assert (answer.status, (await answer.json())["code"]) == (422, "request.invalid")
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_read(client: Client, world: World) -> None:
+    status, problem = await _post(client, {"name": "x" * 300_000})
+    assert (status, problem["code"], world.calls) == (413, "request.too_large", 0)
+
+
+async def test_the_wrong_role_is_refused_and_audited_and_nobody_is_asked_to_sign_in(client: Client, database: Database) -> None:
+    status, problem = await _post(client, account="doctor:d")
+    assert (status, problem["code"]) == (403, "request.forbidden")
+    row = await database[AUDIT].find_one({"account_id": "d"})
+    assert row is not None
+    assert (row["action"], row["outcome"], row["request_id"]) == ("request.make_thing", "denied", problem["request_id"])
+    answer = await client.post("/api/v1/things", json={"name": "x"})
+    assert (answer.status, (await answer.json())["code"]) == (401, "auth.required")
+
+
+async def test_floods_are_told_to_wait(client: Client, clock: ManualClock) -> None:
+    statuses = [(await client.get("/api/v1/things")).status for _ in range(12)]
+    assert statuses == [200] * 10 + [429] * 2
+    assert (await client.get("/api/v1/things", headers={"Authorization": "Bearer patient:a"})).status == 200
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "other=1", "limit=1&limit=2", "cursor=%00"])
+async def test_bad_queries_are_refused(client: Client, query: str) -> None:
+    answer = await client.get(f"/api/v1/things?{query}")
+    assert (answer.status, (await answer.json())["code"]) == (422, "request.invalid")
+
+
+async def test_unknown_places_and_methods_are_problems_too(client: Client) -> None:
+    nowhere = await client.get("/nowhere")
+    assert (nowhere.status, (await nowhere.json())["code"]) == (404, "request.not_found")
+    wrong = await client.delete("/api/v1/things")
+    assert (wrong.status, (await wrong.json())["code"], wrong.headers["Allow"]) == (
+        405,
+        "request.method_not_allowed",
+        "GET,HEAD,POST".replace(",", ", "),
+    )
+    assert wrong.headers["X-Content-Type-Options"] == "nosniff"
