@@ -27,7 +27,7 @@ class ClockGuard:
         """Compare with `hello.localTime`, which was read between asking and hearing: only what exceeds that span counts."""
         before = self._clock.now()
         try:
-            theirs = (await self._database.client.admin.command("hello"))["localTime"]
+            theirs = (await self._database.command("hello", codec_options=self._database.codec_options))["localTime"]
         except PyMongoError as error:
             log.warning("clock.unknown", error=type(error).__name__)
             self.ok, self.skew = False, None

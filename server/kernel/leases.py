@@ -3,15 +3,16 @@
 A lease says who leads; it does not make writes safe. Whatever a leader writes carries its own guard.
 """
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pymongo.errors import DuplicateKeyError
+from pymongo import ReturnDocument
 
 from server.kernel.actor import PLATFORM
 from server.kernel.mongo import Database
 
 LEASES: Final = "leases"
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Leases:
@@ -20,20 +21,29 @@ class Leases:
 
     async def acquire(self, name: str, holder: str, ttl: timedelta) -> bool:
         """Take the lease or extend one's own; False while another holds it."""
-        milliseconds = ttl // timedelta(milliseconds=1)
-        try:
-            await self._leases.update_one(
+        free = {
+            "$or": [
+                {"$eq": ["$holder", holder]},
+                {"$lte": [{"$ifNull": ["$expires_at", _LONG_AGO]}, "$$NOW"]},
+            ]
+        }
+        extended = {"$add": ["$$NOW", ttl // timedelta(milliseconds=1)]}
+        lease = await self._leases.find_one_and_update(
+            {"_id": name, "hospital_id": PLATFORM},
+            [
+                {"$set": {"free": free}},
                 {
-                    "_id": name,
-                    "hospital_id": PLATFORM,
-                    "$or": [{"holder": holder}, {"$expr": {"$lte": ["$expires_at", "$$NOW"]}}],
+                    "$set": {
+                        "holder": {"$cond": ["$free", holder, "$holder"]},
+                        "expires_at": {"$cond": ["$free", extended, "$expires_at"]},
+                    }
                 },
-                [{"$set": {"holder": holder, "expires_at": {"$add": ["$$NOW", milliseconds]}}}],
-                upsert=True,
-            )
-        except DuplicateKeyError:
-            return False
-        return True
+                {"$unset": "free"},
+            ],
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        return lease is not None and lease["holder"] == holder
 
     async def release(self, name: str, holder: str) -> None:
         """Give the lease back, if it is still one's own."""
