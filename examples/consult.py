@@ -44,16 +44,22 @@ class Person:
     async def connect(self) -> None:
         await self.socket.connect(self.base_url, auth={"token": self.session["access_token"]}, transports=["websocket"])
 
-    async def call(self, method: str, path: str, body: Any = None, *, key: bool = False, form: Any = None) -> Any:
+    async def request(
+        self, method: str, path: str, body: Any = None, *, key: str | None = None, form: Any = None
+    ) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {self.session['access_token']}"}
-        if key:
-            headers["Idempotency-Key"] = uuid.uuid4().hex
-        url = path if path.startswith("http") else f"{self.base_url}/api/v1{path}"
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        url = f"{self.base_url}/api/v1{path}"
         async with self.http.request(method, url, json=body, data=form, headers=headers) as answer:
-            content = await answer.json() if "json" in answer.content_type else await answer.read()
-            if answer.status >= 400:
-                raise SystemExit(f"{method} {path} → {answer.status}: {content}")
-            return content
+            return answer.status, await answer.json() if "json" in answer.content_type else await answer.read()
+
+    async def call(self, method: str, path: str, body: Any = None, *, key: bool = False, form: Any = None) -> Any:
+        """The answer of a request that must succeed."""
+        status, content = await self.request(method, path, body, key=uuid.uuid4().hex if key else None, form=form)
+        if status >= 400:
+            raise SystemExit(f"{method} {path} → {status}: {content}")
+        return content
 
     async def emit(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         ack: dict[str, Any] = await self.socket.call(name, body, timeout=15)
@@ -127,26 +133,36 @@ async def sign_in(http: aiohttp.ClientSession, demo: dict[str, Any], role: str, 
     return person
 
 
-async def order_and_pay(patient: Person, demo: dict[str, Any], patient_id: str, doctor_id: str, image_ids: list[str]) -> Any:
+async def place_order(patient: Person, patient_id: str, doctor_id: str, image_ids: list[str]) -> Any:
+    """An order that waits for its payment."""
     consent = await patient.call("GET", "/consents/consult")
-    order = await patient.call(
-        "POST",
-        "/orders",
-        {
-            "doctor_id": doctor_id,
-            "patient_id": patient_id,
-            "kind": "consult",
-            "complaint": "反复咳嗽两周，夜间加重，无发热。",
-            "image_ids": image_ids,
-            "consent": {"version": consent["version"], "sha256": consent["sha256"], "record_access": True},
-        },
-        key=True,
-    )
-    payment = await patient.call("POST", f"/orders/{order['id']}/payments", {"channel": "wechat_h5"}, key=True)
-    wallet = f"{demo['simulators_url']}/wechatpay/wallet/{payment['prepay_id']}"
-    async with patient.http.post(f"{wallet}/pay") as answer:
+    body = {
+        "doctor_id": doctor_id,
+        "patient_id": patient_id,
+        "kind": "consult",
+        "complaint": "反复咳嗽两周，夜间加重，无发热。",
+        "image_ids": image_ids,
+        "consent": {"version": consent["version"], "sha256": consent["sha256"], "record_access": True},
+    }
+    return await patient.call("POST", "/orders", body, key=True)
+
+
+async def start_payment(patient: Person, order_id: str) -> str:
+    """Ask for a payment; the answer is what the wallet needs."""
+    payment = await patient.call("POST", f"/orders/{order_id}/payments", {"channel": "wechat_h5"}, key=True)
+    return str(payment["prepay_id"])
+
+
+async def pay(http: aiohttp.ClientSession, demo: dict[str, Any], prepay_id: str) -> None:
+    """The patient confirms in the wallet; the gateway then calls the server back."""
+    async with http.post(f"{demo['simulators_url']}/wechatpay/wallet/{prepay_id}/pay") as answer:
         if answer.status >= 400:
             raise SystemExit(f"the wallet → {answer.status}: {await answer.text()}")
+
+
+async def order_and_pay(patient: Person, demo: dict[str, Any], patient_id: str, doctor_id: str, image_ids: list[str]) -> Any:
+    order = await place_order(patient, patient_id, doctor_id, image_ids)
+    await pay(patient.http, demo, await start_payment(patient, order["id"]))
     return await until(patient, order["id"], "awaiting_doctor")
 
 
