@@ -35,7 +35,6 @@ _ORPHAN_SECONDS: Final = 5.0
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 5.0
 _POLL_SECONDS: Final = 0.02
-_NOT_YET_INITIALIZED: Final = 94
 
 Say = Callable[[str], None]
 
@@ -404,14 +403,10 @@ class _Mongod(_Program):
 
     async def _set_member(self, client: Any) -> None:
         """Make the set at the first start; move its member to our port when that has changed."""
-        from pymongo.errors import OperationFailure
-
         host = f"127.0.0.1:{self.port}"
-        try:
-            stored = (await client.admin.command("replSetGetConfig"))["config"]
-        except OperationFailure as error:
-            if error.code != _NOT_YET_INITIALIZED:
-                raise
+        # Not replSetGetConfig: it says the same of a set that was never made and of one that is not loaded yet.
+        stored = await client.local["system.replset"].find_one({"_id": REPLICA_SET})
+        if stored is None:
             await client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [{"_id": 0, "host": host}]})
             return
         if stored["members"][0]["host"] != host:
