@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 
 from pydantic import SecretStr
 
-from server.app.processes import Child, answers, describe_exit, find_process, free_port, is_alive, rotate
+from server.app.processes import Child, answers, describe_exit, find_process, free_port, is_alive, is_free, rotate
 
 REPLICA_SET: Final = "rs0"
 CACHE_GB: Final = 1.0
@@ -30,11 +30,12 @@ CACHE_GB: Final = 1.0
 
 _START_SECONDS: Final = 60.0
 _SHARE_SECONDS: Final = 20.0
-_STOP_SECONDS: Final = 5.0
+_STOP_SECONDS: Final = 3.0
 _ORPHAN_SECONDS: Final = 5.0
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 5.0
 _POLL_SECONDS: Final = 0.02
+_PORT_TRIES: Final = 50
 
 Say = Callable[[str], None]
 
@@ -210,7 +211,7 @@ class Embedded:
         taken: list[int] = []
         for program in self._programs:
             await program.end_orphans()
-            program.choose_port(taken)
+            await program.choose_port(taken)
             taken.append(program.port)
         async with asyncio.TaskGroup() as starting:
             tasks = [starting.create_task(_outcome(program.start())) for program in self._programs]
@@ -287,8 +288,15 @@ class _Program:
     def pid(self) -> int:
         return self._child.pid if self._child else 0
 
-    def choose_port(self, taken: list[int]) -> None:
-        """The port of last time, so that nothing that remembers it must change; a free one when it is taken."""
+    async def choose_port(self, taken: list[int]) -> None:
+        """The port of last time, so that nothing that remembers it must change; a free one when it is taken.
+
+        One that died a moment ago may hold its port a little longer than its name.
+        """
+        for _ in range(_PORT_TRIES):
+            if not self.port or is_free(self.port):
+                break
+            await asyncio.sleep(_POLL_SECONDS)
         self.port = free_port(self.port, taken=taken)
 
     async def start(self) -> None:

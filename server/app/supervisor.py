@@ -1,0 +1,299 @@
+"""`yunzhen run`: everything on one machine. Starts each part as a process of its own, again when it dies, stops all in order.
+
+It decides nothing else and imports little, so that it costs little and has nothing to fail with. When it is killed, the
+kernel ends what it started.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from server.app.embedded import Addresses, DataFolderInUse, EmbeddedFailed, FolderLock, databases
+from server.app.notify import ReadySocket, notify_ready
+from server.app.processes import Child, cut, describe_exit, free_port, is_free, rotate
+
+if TYPE_CHECKING:
+    from server.app.settings import Settings
+
+_FIRST_DELAY: Final = 0.1
+_LONGEST_DELAY: Final = 10.0
+_HEALTHY_SECONDS: Final = 30.0
+"""Who lived so long is started again at once; who did not waits twice as long as the last time."""
+
+_TRIES_BEFORE_UP: Final = 4
+_UP_SECONDS: Final = 120.0
+_ASK_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.05
+_LOG_BYTES: Final = 64 * 1024 * 1024
+_LOG_EVERY_SECONDS: Final = 30.0
+
+_STOPS: Final[Sequence[tuple[Sequence[str], float]]] = (
+    (("serve",), 4.0),
+    (("keeper", "worker", "beat"), 1.5),
+    (("simulators",), 0.7),
+)
+"""Who stops together, and how many seconds they have. With the databases' three, all is gone within ten."""
+
+
+class StartFailed(Exception):
+    """The product does not come up. The text says why, for an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process to keep running. `word` is its subcommand; `name` tells several of a kind apart."""
+
+    word: str
+    name: str
+
+
+def supervise(settings: "Settings") -> int:
+    """Run everything until SIGINT, SIGTERM or SIGHUP. 0 after a clean stop, 1 when it did not come up."""
+    return asyncio.run(Supervisor(settings).run())
+
+
+def say(text: str) -> None:
+    """To whoever watches, at once. Nobody watching any more is no reason to stop."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, flush=True)
+
+
+class Supervisor:
+    def __init__(self, settings: "Settings", *, command: Sequence[str] = ()) -> None:
+        """`command` is what a subcommand is appended to; our own when empty."""
+        self._settings = settings
+        self._command = tuple(command) or _own_command()
+        self._port = settings.port or free_port()
+        self._sim_port = settings.sim_port or free_port(taken=[self._port])
+        self._children: dict[Part, Child] = {}
+        self._ready_pids: set[int] = set()
+        self._environment: Mapping[str, str] = {}
+        self._is_up = False
+
+    async def run(self) -> int:
+        """Until told to stop; the exit code."""
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stop.set)
+        work, stopping = asyncio.create_task(self._work()), asyncio.create_task(stop.wait())
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not work.done():
+            say("stopping")
+            work.cancel()
+        try:
+            await work
+        except asyncio.CancelledError:
+            say("stopped")
+        except (StartFailed, EmbeddedFailed) as error:
+            say(f"yunzhen: {error}")
+            return 1
+        return 0
+
+    async def _work(self) -> None:
+        self._check_free()
+        ready = ReadySocket()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(ready.fileno(), lambda: self._ready_pids.update(ready.ready_pids()))
+        try:
+            async with databases(self._settings, exclusive=True, say=say) as found:
+                self._environment = self._child_environment(found, ready.address)
+                await self._run_parts()
+        finally:
+            loop.remove_reader(ready.fileno())
+            ready.close()
+
+    def _check_free(self) -> None:
+        """Before anything starts: with SO_REUSEPORT two deployments could share a port and neither would notice."""
+        if (lock := FolderLock.take(self._settings.data_dir)) is None:
+            raise DataFolderInUse(self._settings.data_dir, FolderLock.owner(self._settings.data_dir))
+        lock.release()
+        for port, host, name in (
+            (self._port, self._settings.host, "YZ_PORT"),
+            (self._sim_port, "127.0.0.1", "YZ_SIM_PORT"),
+        ):
+            if not is_free(port, host):
+                raise StartFailed(f"{host}:{port} is in use or cannot be listened on: set {name} to another port")
+
+    def _child_environment(self, found: Addresses, ready_address: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            "YZ_DATA_DIR": str(self._settings.data_dir),
+            "YZ_MONGO_URL": found.mongo_url,
+            "YZ_REDIS_URL": found.redis_url,
+            "YZ_PORT": str(self._port),
+            "YZ_SIM_PORT": str(self._sim_port),
+            "NOTIFY_SOCKET": ready_address,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    @property
+    def _parts(self) -> list[Part]:
+        count = self._settings.processes
+        serves = [Part("serve", "serve" if count == 1 else f"serve-{number}") for number in range(1, count + 1)]
+        return [*serves, *(Part(word, word) for word in ("keeper", "worker", "beat"))]
+
+    async def _run_parts(self) -> None:
+        keeping = [asyncio.create_task(self._keep(Part("simulators", "simulators")), name="simulators")]
+        try:
+            await self._seed()
+            keeping += [asyncio.create_task(self._keep(part), name=part.name) for part in self._parts]
+            keeping.append(asyncio.create_task(self._keep_logs_small(), name="logs"))
+            await _first(self._until_up(), keeping)
+            self._is_up = True
+            self._introduce()
+            await _first(asyncio.Event().wait(), keeping)
+        finally:
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
+            await self._stop_all()
+
+    async def _seed(self) -> None:
+        """Migrations, and demo data into an empty database. Nothing else begins before they are done."""
+        child = self._start(Part("demo", "demo"))
+        try:
+            code = await child.wait()
+        finally:
+            await child.stop(1.0)
+        if code != 0:
+            raise StartFailed(
+                f"the database could not be prepared ({describe_exit(code)}), see {child.log}:\n{child.last_lines()}"
+            )
+
+    def _start(self, part: Part) -> Child:
+        log = self._settings.data_dir / "logs" / f"{part.name}.log"
+        if part not in self._children:
+            rotate(log)
+        child = Child.start(part.name, [*self._command, part.word], log=log, folder=Path.cwd(), environment=self._environment)
+        self._children[part] = child
+        return child
+
+    async def _keep(self, part: Part) -> None:
+        """Keep one part running: again at once after a long life, ever later when it dies young.
+
+        Raises StartFailed when it dies again and again before everything was up: waiting will not mend what is wrong.
+        """
+        loop, delay, tries = asyncio.get_running_loop(), _FIRST_DELAY, 0
+        while True:
+            started = loop.time()
+            child = self._start(part)
+            if tries:
+                say(f"{part.name} runs again (pid {child.pid})")
+            code = await child.wait()
+            child.kill()  # what it left behind in its group
+            self._ready_pids.discard(child.pid)
+            tries += 1
+            if not self._is_up and tries >= _TRIES_BEFORE_UP:
+                raise StartFailed(
+                    f"{part.name} does not stay up ({describe_exit(code)}), see {child.log}:\n{child.last_lines()}"
+                )
+            if loop.time() - started > _HEALTHY_SECONDS:
+                delay = _FIRST_DELAY
+            say(f"{part.name} (pid {child.pid}) died ({describe_exit(code)}): starting it again in {delay:.1f} s")
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _LONGEST_DELAY)
+
+    async def _keep_logs_small(self) -> None:
+        while True:
+            for log in (self._settings.data_dir / "logs").glob("*.log"):
+                cut(log, _LOG_BYTES)
+            await asyncio.sleep(_LOG_EVERY_SECONDS)
+
+    async def _until_up(self) -> None:
+        """Until every part said so and both addresses answer. Raises StartFailed when that takes too long."""
+        waiting: list[str] = []
+        try:
+            async with asyncio.timeout(_UP_SECONDS):
+                while waiting := await self._missing():  # noqa: ASYNC110 (what answers over HTTP sets no event)
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            raise StartFailed(
+                f"not up after {_UP_SECONDS:.0f} s: {', '.join(waiting)}; see {self._settings.data_dir / 'logs'}"
+            ) from None
+
+    async def _missing(self) -> list[str]:
+        """What is not up yet."""
+        silent = [
+            part.name for part, child in self._children.items() if part.word != "demo" and child.pid not in self._ready_pids
+        ]
+        if silent:
+            return silent
+        asked = {f"{self._base_url}/readyz": self._port, f"{self._simulators_url}/healthz": self._sim_port}
+        return [url for url, port in asked.items() if not await _answers_ok(port, url.rpartition("/")[2])]
+
+    @property
+    def _base_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def _simulators_url(self) -> str:
+        return f"http://127.0.0.1:{self._sim_port}"
+
+    def _introduce(self) -> None:
+        say(f"server      {self._base_url}")
+        say(f"simulators  {self._simulators_url}")
+        say(f"data, logs  {self._settings.data_dir}")
+        for line in describe_logins(self._settings.data_dir / "demo.json"):
+            say(line)
+        say("ready")
+        notify_ready()
+
+    async def _stop_all(self) -> None:
+        """The server first, so that nothing new begins; then what works in the background; then the outside world."""
+        for words, seconds in _STOPS:
+            children = [child for part, child in self._children.items() if part.word in words]
+            await asyncio.gather(*(child.stop(seconds) for child in children))
+
+
+def describe_logins(demo: Path) -> Iterable[str]:
+    """A few lines on who can sign in, from `demo.json`; none when there is no demo."""
+    try:
+        people: dict[str, Any] = json.loads(demo.read_text())
+    except (OSError, ValueError):
+        return
+    patients = ", ".join(f"{p['name']} {p['phone']}" for p in people["patients"][:2])
+    doctors = ", ".join(f"{d['name']} {d['phone']} ({d['department']})" for d in people["doctors"][:2])
+    yield f"patients    {patients} … (SMS codes: {people['simulators_url']}/sms/messages?phone=…)"
+    yield f"doctors     {doctors} …"
+    for member in people["staff"][:1]:
+        yield f"staff       {member['username']}, password {member['password']}, TOTP secret {member['totp_secret']}"
+    yield f"all of them {demo}"
+
+
+async def _first(wanted: Any, keeping: Sequence["asyncio.Task[None]"]) -> None:
+    """Until `wanted` is done. Raises what a keeper raised before."""
+    waiting = asyncio.ensure_future(wanted)
+    try:
+        done, _ = await asyncio.wait({waiting, *keeping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        waiting.cancel()
+
+
+async def _answers_ok(port: int, path: str) -> bool:
+    """Whether GET of the path answers 200."""
+    try:
+        async with asyncio.timeout(_ASK_SECONDS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(f"GET /{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
+                return (await reader.readline()).split()[1:2] == [b"200"]
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+
+
+def _own_command() -> tuple[str, ...]:
+    """What runs us: the `yunzhen` beside this Python, else the module behind it."""
+    script = Path(sys.executable).with_name("yunzhen")
+    return (sys.executable, str(script)) if script.exists() else (sys.executable, "-m", "server.app.cli")
