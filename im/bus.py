@@ -1,0 +1,203 @@
+"""Hints between processes through Redis pub/sub, sealed, since they hold what people wrote.
+
+Redis may die, hang or come back at any time. The publisher drops what it cannot carry; the listener starts again with
+back-off and is watched: every process that listens publishes a heartbeat and must hear its own, else its listener is dead,
+however alive its connection looks. The same heartbeats say whether anybody else listens: a process that is alone publishes
+nothing.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from im.live import Hint
+from server.kernel.crypto import Damaged, SealingKey
+from server.kernel.ids import new_id
+
+log = structlog.get_logger(__name__)
+
+_PURPOSE: Final = b"live"
+_HEARTBEAT_SECONDS: Final = 1.0
+_DEAF_SECONDS: Final = 4.0
+_PEER_SECONDS: Final = 5.0
+_MAX_BACK_OFF_SECONDS: Final = 2.0
+_TIMEOUT_SECONDS: Final = 2.0
+_WAITING: Final = 5_000
+_BATCH: Final = 200
+
+_FAILURES: Final = (RedisError, OSError, TimeoutError, EOFError)
+
+
+class _Letter(msgspec.Struct, frozen=True, array_like=True):
+    """What travels: who sent it, whether he listens, and his hints (none: a heartbeat)."""
+
+    sender: str
+    listens: bool
+    hints: list[Hint]
+
+
+class RedisBus:
+    """`key` is the deployment's; processes of another one neither read nor forge. `receives` False: publishes only."""
+
+    def __init__(self, url: str, key: SealingKey, *, channel: str, receives: bool) -> None:
+        self._redis: Redis = Redis.from_url(
+            url,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+            socket_timeout=_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._key = key
+        self._channel = f"yz:live:{channel}"
+        self._receives = receives
+        self._id = new_id()
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(_Letter)
+        self._waiting: deque[Hint] = deque(maxlen=_WAITING)
+        self._wake = asyncio.Event()
+        self._heard: Callable[[Hint], None] | None = None
+        self._peers: dict[str, float] = {}
+        self._last_own = 0.0
+        self._certain_from = float("inf")
+        self._beat_at = 0.0
+        self._listening = self._publishing = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def healthy(self) -> bool:
+        return self._publishing and (self._listening or not self._receives)
+
+    def listen(self, heard: Callable[[Hint], None]) -> None:
+        self._heard = heard
+
+    def publish(self, hint: Hint) -> None:
+        if self._tasks and self._somebody_listens():
+            self._waiting.append(hint)
+            self._wake.set()
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._publish_forever(), name="live-publisher")]
+        if self._receives:
+            self._tasks.append(asyncio.create_task(self._listen_forever(), name="live-listener"))
+
+    async def close(self) -> None:
+        """Let what waits leave, if it leaves soon; then end."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                if self._waiting and self._publishing:
+                    await self._post(list(self._waiting))
+                await self._redis.aclose()
+        except _FAILURES as error:
+            log.info("live.not_closed", error=type(error).__name__)
+
+    def _somebody_listens(self) -> bool:
+        """Unless we listened long enough to know that nobody else does, somebody may."""
+        now = asyncio.get_running_loop().time()
+        if not self._receives or not self._listening or now < self._certain_from:
+            return True
+        return any(now - seen < _PEER_SECONDS for seen in self._peers.values())
+
+    # --- out ---
+
+    async def _publish_forever(self) -> None:
+        back_off = _HEARTBEAT_SECONDS / 10
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._waiting:
+                self._wake.clear()
+                await _wait(self._wake, max(0.0, self._beat_at - loop.time()))
+            try:
+                if loop.time() >= self._beat_at:
+                    await self._post([])
+                    self._beat_at = loop.time() + _HEARTBEAT_SECONDS
+                if self._waiting:
+                    await self._post([self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))])
+            except _FAILURES as error:
+                if self._publishing:
+                    log.warning("live.publisher_lost", error=type(error).__name__)
+                self._publishing = False
+                self._waiting.clear()
+                await asyncio.sleep(back_off)
+                back_off = min(back_off * 2, _MAX_BACK_OFF_SECONDS)
+            else:
+                self._publishing, back_off = True, _HEARTBEAT_SECONDS / 10
+
+    async def _post(self, hints: list[Hint]) -> None:
+        letter = self._encoder.encode(_Letter(self._id, self._receives, hints))
+        await self._redis.publish(self._channel, self._key.seal(letter, _PURPOSE))
+
+    # --- in ---
+
+    async def _listen_forever(self) -> None:
+        back_off = _HEARTBEAT_SECONDS / 10
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            try:
+                await self._listen_once()
+            except _FAILURES as error:
+                if self._listening or back_off == _HEARTBEAT_SECONDS / 10:
+                    log.warning("live.listener_lost", error=type(error).__name__)
+            self._listening = False
+            if loop.time() - started > _DEAF_SECONDS * 2:
+                back_off = _HEARTBEAT_SECONDS / 10
+            await asyncio.sleep(back_off)
+            back_off = min(back_off * 2, _MAX_BACK_OFF_SECONDS)
+
+    async def _listen_once(self) -> None:
+        """Subscribe and hear until the connection ends or falls silent."""
+        loop = asyncio.get_running_loop()
+        pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
+        try:
+            await pubsub.subscribe(self._channel)
+            self._last_own = loop.time()
+            self._certain_from = loop.time() + _HEARTBEAT_SECONDS * 2
+            self._beat_at = 0.0  # say at once that we are here
+            self._wake.set()
+            while True:
+                message = await pubsub.get_message(timeout=_HEARTBEAT_SECONDS)
+                if message is not None and message["type"] == "message":
+                    self._take(message["data"])
+                if loop.time() - self._last_own > _DEAF_SECONDS:
+                    raise TimeoutError("own heartbeat not heard")
+        finally:
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+    def _take(self, sealed: bytes) -> None:
+        try:
+            letter = self._decoder.decode(self._key.open(sealed, _PURPOSE))
+        except (Damaged, msgspec.MsgspecError):
+            log.warning("live.foreign_letter")
+            return
+        now = asyncio.get_running_loop().time()
+        if letter.sender == self._id:
+            self._last_own = now
+            self._listening = True
+            return
+        if letter.listens:
+            if letter.sender not in self._peers:
+                self._peers = {peer: seen for peer, seen in self._peers.items() if now - seen < _PEER_SECONDS}
+            self._peers[letter.sender] = now
+        if self._heard is not None:
+            for hint in letter.hints:
+                self._heard(hint)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    if seconds > 0:
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,365 @@
+"""What crosses the network of a conversation.
+
+Bodies of socket commands are msgspec structs (strict types, no unknown fields): the hot command is parsed and checked in one
+go. The same bodies over HTTP are pydantic models with the same limits; a test holds them together. A message is encoded once
+and the same bytes serve the ack, the live event and the other processes.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from pydantic import Field
+
+from im.domain import Entry, EntryKind
+from server.kernel.clock import iso_ms
+from server.kernel.wire import CleanText, Page, QueryModel, WireModel, unclean
+
+MAX_PARTS: Final = 9
+MAX_TEXT: Final = 4_000
+MAX_CURSORS: Final = 200
+MAX_SEQ: Final = 2**53
+CLIENT_ID: Final = r"^[!-~]{8,64}$"
+"""8 to 64 visible ASCII characters."""
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
+"""An id as a client sends it: opaque. One that is not ours finds nothing."""
+
+ClientId = Annotated[str, Meta(min_length=8, max_length=64, pattern=CLIENT_ID)]
+Seq = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
+
+
+class TextPart(Struct, tag="text", tag_field="kind", forbid_unknown_fields=True, frozen=True):
+    """Words. Control, bidi and surrogate characters are refused."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+
+    def __post_init__(self) -> None:
+        if reason := unclean(self.text):
+            raise ValueError(f"holds a {reason} character")
+
+
+class ImagePart(Struct, tag="image", tag_field="kind", forbid_unknown_fields=True, frozen=True):
+    """A picture that its sender uploaded."""
+
+    media_id: Identifier
+
+
+class VoicePart(Struct, tag="voice", tag_field="kind", forbid_unknown_fields=True, frozen=True):
+    """A voice clip that its sender uploaded."""
+
+    media_id: Identifier
+
+
+class CardPart(Struct, tag="card", tag_field="kind", frozen=True):
+    """Something that the product shows in its own form; `card` says which. Only the product makes them."""
+
+    card: str
+    data: dict[str, Any]
+
+
+class SystemPart(Struct, tag="system", tag_field="kind", frozen=True):
+    """What happened to the consult; `event` is the entry's kind."""
+
+    event: str
+    data: dict[str, Any]
+
+
+ClientPart = TextPart | ImagePart | VoicePart
+"""What clients may send. Cards and system parts are the product's."""
+
+AnyPart = TextPart | ImagePart | VoicePart | CardPart | SystemPart
+
+
+class SendBody(Struct, forbid_unknown_fields=True, frozen=True):
+    """`message.send`. `client_id` is unique per sender and conversation; `corrects` names an earlier message."""
+
+    conversation_id: Identifier
+    client_id: ClientId
+    parts: Annotated[list[ClientPart], Meta(min_length=1, max_length=MAX_PARTS)]
+    corrects: Seq | None = None
+
+
+class RecallBody(Struct, forbid_unknown_fields=True, frozen=True):
+    """`message.recall`."""
+
+    conversation_id: Identifier
+    client_id: ClientId
+    seq: Seq
+
+
+class ReceiptBody(Struct, forbid_unknown_fields=True, frozen=True):
+    """`receipt.delivered` and `receipt.read`: everything up to `seq`."""
+
+    conversation_id: Identifier
+    seq: Annotated[int, Meta(ge=0, le=MAX_SEQ)]
+
+
+class TypingBody(Struct, forbid_unknown_fields=True, frozen=True):
+    """`typing`."""
+
+    conversation_id: Identifier
+
+
+class SyncBody(Struct, forbid_unknown_fields=True, frozen=True):
+    """`conversation.sync`: the last number that the client has of each conversation that it asks for. None named: all that
+    are open, from their beginning."""
+
+    cursors: Annotated[dict[Identifier, Annotated[int, Meta(ge=0, le=MAX_SEQ)]], Meta(max_length=MAX_CURSORS)] = {}
+
+
+class Sender(Struct, frozen=True):
+    """Who wrote it. The product itself: role `system`, no account."""
+
+    account_id: str | None
+    role: str
+    name: str | None
+
+
+class Message(Struct, frozen=True):
+    """One entry of a conversation, of any kind. `seq` is its place and the only order."""
+
+    conversation_id: str
+    seq: int
+    kind: EntryKind
+    client_id: str | None
+    sender: Sender
+    parts: list[AnyPart]
+    sent_at: str
+    recalled: bool
+    recalls: int | None
+    corrects: int | None
+    closes: str | None
+
+
+class Receipt(Struct, frozen=True):
+    """How far an account has received and read."""
+
+    conversation_id: str
+    account_id: str
+    delivered_seq: int
+    read_seq: int
+
+
+class Typing(Struct, frozen=True):
+    conversation_id: str
+    account_id: str
+
+
+class SyncedConversation(Struct, frozen=True):
+    """A conversation as of now. `messages` are ascending and begin after the cursor; `more` says that some are left."""
+
+    conversation_id: str
+    order_id: str
+    open: bool
+    closes_at: str
+    seq: int
+    messages: list[Message]
+    more: bool
+    receipts: list[Receipt]
+    unread: int
+
+
+class MessageAck(Struct, frozen=True):
+    ok: Literal[True]
+    message: Message
+
+
+class EmptyAck(Struct, frozen=True):
+    ok: Literal[True]
+
+
+class SyncAck(Struct, frozen=True):
+    """`epoch`: a client that knows another one forgets what it has and asks again from 0."""
+
+    ok: Literal[True]
+    epoch: int
+    conversations: list[SyncedConversation]
+
+
+class SocketError(Struct, frozen=True):
+    code: str
+    kind: str
+    fields: dict[str, str | int | list[str]]
+
+
+class ErrorAck(Struct, frozen=True):
+    """Any command's answer when it was refused."""
+
+    ok: Literal[False]
+    error: SocketError
+
+
+class SessionRevoked(Struct, frozen=True):
+    reason: str
+
+
+# --- the way out ---
+
+_encode = msgspec.json.Encoder().encode
+
+_TELLING: Final[Mapping[EntryKind, tuple[str, ...]]] = {
+    EntryKind.OPENED: (),
+    EntryKind.GIFT: ("count",),
+    EntryKind.REFERRED: (),
+    EntryKind.CLOSED: ("reason",),
+    EntryKind.SETTLED: ("outcome",),
+}
+"""Entries that tell of themselves where the rules gave them no words, and what of their `data` members may know."""
+
+_SYSTEM: Final = Sender(None, "system", None)
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    return iso_ms(seconds * 1_000)[:-5]
+
+
+def instant(at_ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds and `Z`."""
+    seconds, milliseconds = divmod(at_ms, 1_000)
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+def parts_of(entry: Entry) -> Sequence[Mapping[str, Any]]:
+    """The content that members see. What ends or changes the consult says so in a system part."""
+    draft = entry.draft
+    if draft.parts or (telling := _TELLING.get(draft.kind)) is None:
+        return draft.parts
+    data = {name: draft.data[name] for name in telling if isinstance(draft.data.get(name), (str, int))}
+    if draft.closes is not None:
+        data["reason"] = draft.closes
+    return ({"kind": "system", "event": draft.kind.value, "data": data},)
+
+
+def render(entry: Entry, name: str | None, *, recalled: bool = False) -> bytes:
+    """The entry as JSON. Content that was recalled since never leaves."""
+    draft = entry.draft
+    sender = _SYSTEM if draft.sender is None else Sender(draft.sender, draft.role, name)
+    return _encode(
+        {
+            "conversation_id": entry.conversation_id,
+            "seq": entry.seq,
+            "kind": draft.kind,
+            "client_id": draft.client_id,
+            "sender": sender,
+            "parts": () if recalled else parts_of(entry),
+            "sent_at": instant(entry.at_ms),
+            "recalled": recalled,
+            "recalls": draft.recalls,
+            "corrects": draft.corrects,
+            "closes": draft.closes,
+        }
+    )
+
+
+def as_json(value: Any) -> bytes:
+    """Any of this package's structs, compact."""
+    return _encode(value)
+
+
+# --- the way in ---
+
+_PLACE: Final = re.compile(r" - at `(key in )?\$([^`]*)`$")
+_INDEX: Final = re.compile(r"\[(\d+|\.\.\.)\]")
+_SAFE: Final = re.compile(r"^Expected `[a-z |]+`(, got `[a-z]+`| of length [<>=]+ \d+| [<>=]+ \d+)$")
+_MISSING: Final = re.compile(r"^Object missing required field `(\w+)`$")
+
+
+def fields_of(error: Exception) -> dict[str, str]:
+    """Where a body is wrong and why, by the names of our fields: nothing of what was sent."""
+    if not isinstance(error, msgspec.ValidationError):
+        return {"body": "is not JSON in UTF-8"}
+    text = str(error)
+    place = _PLACE.search(text)
+    reason, path = (text[: place.start()], place[2]) if place else (text, "")
+    field = _INDEX.sub(lambda m: f".{m[1]}", path).replace("...", "?").strip(".") or "body"
+    if missing := _MISSING.match(reason):
+        return {missing[1] if field == "body" else f"{field}.{missing[1]}": "is required"}
+    if reason.startswith("Object contains unknown field"):
+        return {field: "holds an unknown field"}
+    if reason.startswith("holds a ") or _SAFE.match(reason):
+        return {field: reason[0].lower() + reason[1:].replace("`", "")}
+    return {field: "is not valid"}
+
+
+def plain_parts(parts: Sequence[ClientPart]) -> tuple[dict[str, Any], ...]:
+    """Parts as the log stores them."""
+    return tuple(
+        {"kind": "text", "text": part.text}
+        if isinstance(part, TextPart)
+        else {"kind": "image" if isinstance(part, ImagePart) else "voice", "media_id": part.media_id}
+        for part in parts
+    )
+
+
+# --- the same over HTTP ---
+
+
+class TextPartModel(WireModel):
+    kind: Literal["text"]
+    text: Annotated[CleanText, Field(min_length=1, max_length=MAX_TEXT)]
+
+
+class MediaPartModel(WireModel):
+    kind: Literal["image", "voice"]
+    media_id: str = Field(min_length=1, max_length=64)
+
+
+class SendModel(WireModel):
+    """A message to say. The same `client_id` with the same content is the same message."""
+
+    client_id: str = Field(min_length=8, max_length=64, pattern=CLIENT_ID)
+    parts: list[Annotated[TextPartModel | MediaPartModel, Field(discriminator="kind")]] = Field(
+        min_length=1, max_length=MAX_PARTS
+    )
+    corrects: int | None = Field(default=None, ge=1, le=MAX_SEQ)
+
+
+class HistoryQuery(QueryModel):
+    """One of `after_seq` (the next ones), `before_seq` (the last ones before it) or a `cursor`; none: from the beginning."""
+
+    after_seq: int | None = Field(default=None, ge=0, le=MAX_SEQ)
+    before_seq: int | None = Field(default=None, ge=1, le=MAX_SEQ)
+    cursor: str | None = Field(default=None, max_length=400)
+    limit: int = Field(default=100, ge=1, le=100)
+
+
+class SenderModel(WireModel):
+    account_id: str | None
+    role: str
+    name: str | None
+
+
+class PartModel(WireModel):
+    """`text`: text. `image`, `voice`: media_id. `card`: card, data. `system`: event, data."""
+
+    kind: Literal["text", "image", "voice", "card", "system"]
+    text: str | None = None
+    media_id: str | None = None
+    card: str | None = None
+    event: str | None = None
+    data: dict[str, Any] | None = None
+
+
+class MessageModel(WireModel):
+    """One entry of a conversation, of any kind. `seq` is its place and the only order."""
+
+    conversation_id: str
+    seq: int
+    kind: EntryKind
+    client_id: str | None
+    sender: SenderModel
+    parts: list[PartModel]
+    sent_at: str
+    recalled: bool
+    recalls: int | None
+    corrects: int | None
+    closes: str | None
+
+
+class MessagePage(Page[MessageModel]):
+    """Messages in ascending order."""
