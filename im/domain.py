@@ -100,3 +100,47 @@ class Opening:
     hospital_id: str
     at_ms: int
     draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of an append: the entry and the rules' state now. `repeated`: it stood in the log before this call.
+
+    `state` is the log's own and moves on with it: look at it before the next `await`, and keep `summary` instead.
+    """
+
+    entry: Entry
+    state: Any
+    summary: Summary
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A conversation at its head. `state` is the log's own and moves on with it: look at it before the next `await`."""
+
+    conversation_id: str
+    seq: int
+    at_ms: int
+    state: Any
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPage:
+    """Entries in ascending order, with which of them are recalled as of `snapshot`, and whether there are more beyond them."""
+
+    entries: tuple[Entry, ...]
+    recalled: frozenset[int]
+    more: bool
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How far an account's devices got (`delivered_seq`) and how far it read. Both only rise; read is also delivered."""
+
+    conversation_id: str
+    account_id: str
+    delivered_seq: int
+    read_seq: int

@@ -60,3 +60,24 @@ class EntryListener(Protocol):
     """
 
     def entry_appended(self, entry: Entry, state: Any) -> None: ...
+
+
+class EntryConsumer(Protocol):
+    """A projection, or anything else that follows all conversations, in the keeper.
+
+    It keeps for each conversation the number of the last entry that it took in (`log_seq`, in the same write as the effect
+    where there is one). It is handed runs of entries without a hole that begin at `log_seq` + 1, by one caller at a time; after
+    a crash or a change of leader the same entries may come again, so `consume` passes over numbers that it has, and its writes
+    are guarded by `log_seq`. What it raises is logged, and the same conversation comes again later.
+    """
+
+    @property
+    def name(self) -> str:
+        """Fixed for ever: under a new name everything is read from the beginning."""
+        ...
+
+    async def find_log_seqs(self, conversation_ids: Collection[str]) -> Mapping[str, int]:
+        """The last number taken in, by conversation; one that is missing in the answer counts as 0."""
+        ...
+
+    async def consume(self, conversation_id: str, entries: Sequence[Entry]) -> None: ...

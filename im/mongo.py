@@ -1,0 +1,145 @@
+"""Where conversations are kept: the log, receipts, and the follower's place."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
+
+from im.codec import LAST_SEQ, RAW_OPTIONS
+from im.domain import Receipt
+from im.group_commit import OperationTime
+from server.kernel.errors import Unavailable
+from server.kernel.ids import id_bytes
+from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document, Indexes
+from server.kernel.streams import position
+
+LOG: Final = "log"
+"""The entries of all conversations. Its `_id` says all that is looked for: it has no other index."""
+
+RECEIPTS: Final = "receipts"
+FOLLOWERS: Final = "followers"
+
+INDEXES: Final[Indexes] = {
+    RECEIPTS: [IndexModel([("hospital_id", ASCENDING), ("account_id", ASCENDING)])],
+}
+OUTBOXES: Final[tuple[str, ...]] = ()
+
+_BATCH: Final = 500
+
+
+class LogStore:
+    """The log collection, read. All reads are majority reads from the primary."""
+
+    def __init__(self, database: Database) -> None:
+        self.collection: Collection = database.get_collection(LOG, codec_options=RAW_OPTIONS)
+        self._client = database.client
+
+    async def read_range(
+        self,
+        conversation: bytes,
+        *,
+        first: int,
+        last: int = LAST_SEQ,
+        hospital_id: str | None = None,
+        limit: int = 0,
+        descending: bool = False,
+        after: OperationTime | None = None,
+    ) -> list[Document]:
+        """Documents `first` to `last`, both included, in the order asked for. `hospital_id` None: not known yet.
+
+        `after`: see everything up to that instant, and nothing that may be rolled back.
+        """
+        condition: dict[str, Any] = {"_id": {"$gte": position(conversation, first), "$lte": position(conversation, last)}}
+        if hospital_id is not None:
+            condition["hospital_id"] = hospital_id
+        async with self._session_after(after) as session:
+            cursor = self.collection.find(
+                condition,
+                sort=[("_id", DESCENDING if descending else ASCENDING)],
+                limit=limit,
+                batch_size=_BATCH,
+                session=session,
+                comment=None if hospital_id is not None else ALL_HOSPITALS,
+            )
+            try:
+                return await cursor.to_list()
+            except PyMongoError as error:
+                raise Unavailable from error
+
+    async def read_one(
+        self, conversation: bytes, seq: int, hospital_id: str, *, after: OperationTime | None = None
+    ) -> Document | None:
+        found = await self.read_range(conversation, first=seq, last=seq, hospital_id=hospital_id, after=after)
+        return found[0] if found else None
+
+    async def list_heads(self, *, below: bytes | None, limit: int) -> list[tuple[bytes, int, str]]:
+        """Conversation, last number and hospital of the `limit` conversations next below `below` (None: from the top).
+
+        Skips from head to head: one step of the index a conversation, however long it is.
+        """
+        heads: list[tuple[bytes, int, str]] = []
+        while len(heads) < limit:
+            condition: dict[str, Any] = {} if below is None else {"_id": {"$lt": position(below, 0)}}
+            found = await self.collection.find_one(
+                condition, projection={"hospital_id": True}, sort=[("_id", DESCENDING)], comment=ALL_HOSPITALS
+            )
+            if found is None:
+                break
+            below = found["_id"][:16]
+            heads.append((below, int.from_bytes(found["_id"][16:], "big"), found["hospital_id"]))
+        return heads
+
+    @asynccontextmanager
+    async def _session_after(self, after: OperationTime | None) -> AsyncIterator[AsyncClientSession | None]:
+        if after is None or after.operation_time is None:
+            yield None
+            return
+        async with self._client.start_session(causal_consistency=True) as session:
+            session.advance_cluster_time(after.cluster_time)
+            session.advance_operation_time(after.operation_time)
+            yield session
+
+
+class ReceiptStore:
+    """One document per conversation and account; numbers in it only rise."""
+
+    def __init__(self, database: Database) -> None:
+        self._receipts: Collection = database[RECEIPTS]
+
+    async def raise_marks(self, marks: Sequence[tuple[str, Receipt]]) -> None:
+        """Raise all to at least these; each with its hospital. Taking it twice changes nothing."""
+        await self._receipts.bulk_write(
+            [
+                UpdateOne(
+                    {"_id": _receipt_id(mark.conversation_id, mark.account_id), "hospital_id": hospital_id},
+                    {
+                        "$max": {"delivered_seq": mark.delivered_seq, "read_seq": mark.read_seq},
+                        "$setOnInsert": {"conversation_id": mark.conversation_id, "account_id": mark.account_id},
+                    },
+                    upsert=True,
+                )
+                for hospital_id, mark in marks
+            ],
+            ordered=False,
+        )
+
+    async def find(self, keys: Sequence[tuple[str, str]], hospital_ids: Sequence[str]) -> list[Receipt]:
+        """The receipts of these conversations and accounts, as far as there are any."""
+        cursor = self._receipts.find(
+            {
+                "_id": {"$in": [_receipt_id(conversation_id, account_id) for conversation_id, account_id in keys]},
+                "hospital_id": {"$in": list(hospital_ids)},
+            }
+        )
+        return [_receipt(document) async for document in cursor]
+
+
+def _receipt_id(conversation_id: str, account_id: str) -> bytes:
+    return id_bytes(conversation_id) + account_id.encode()
+
+
+def _receipt(document: Mapping[str, Any]) -> Receipt:
+    return Receipt(document["conversation_id"], document["account_id"], document["delivered_seq"], document["read_seq"])
