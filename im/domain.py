@@ -144,3 +144,20 @@ class Receipt:
     account_id: str
     delivered_seq: int
     read_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A receipt after it was raised. `moved` False: it stood there before, so nobody need be told. `members` are to be told."""
+
+    receipt: Receipt
+    moved: bool
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """All members' receipts of a conversation, and what one of them has not read."""
+
+    receipts: tuple[Receipt, ...]
+    unread: int

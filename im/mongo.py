@@ -109,32 +109,37 @@ class ReceiptStore:
     def __init__(self, database: Database) -> None:
         self._receipts: Collection = database[RECEIPTS]
 
-    async def raise_marks(self, marks: Sequence[tuple[str, Receipt]]) -> None:
-        """Raise all to at least these; each with its hospital. Taking it twice changes nothing."""
-        await self._receipts.bulk_write(
-            [
-                UpdateOne(
-                    {"_id": _receipt_id(mark.conversation_id, mark.account_id), "hospital_id": hospital_id},
-                    {
-                        "$max": {"delivered_seq": mark.delivered_seq, "read_seq": mark.read_seq},
-                        "$setOnInsert": {"conversation_id": mark.conversation_id, "account_id": mark.account_id},
-                    },
-                    upsert=True,
-                )
-                for hospital_id, mark in marks
-            ],
-            ordered=False,
-        )
+    async def raise_marks(self, marks: Sequence[tuple[str, Receipt]]) -> dict[tuple[str, str], Receipt]:
+        """Raise all to at least these, each with its hospital, and give what stands there then. Twice changes nothing."""
+        updates = [
+            UpdateOne(
+                {"_id": _receipt_id(mark.conversation_id, mark.account_id), "hospital_id": hospital_id},
+                {
+                    "$max": {"delivered_seq": mark.delivered_seq, "read_seq": mark.read_seq},
+                    "$setOnInsert": {"conversation_id": mark.conversation_id, "account_id": mark.account_id},
+                },
+                upsert=True,
+            )
+            for hospital_id, mark in marks
+        ]
+        try:
+            await self._receipts.bulk_write(updates, ordered=False)
+        except PyMongoError as error:
+            raise Unavailable from error
+        keys = [(mark.conversation_id, mark.account_id) for _, mark in marks]
+        found = await self.find(keys, sorted({hospital_id for hospital_id, _ in marks}))
+        return {(receipt.conversation_id, receipt.account_id): receipt for receipt in found}
 
     async def find(self, keys: Sequence[tuple[str, str]], hospital_ids: Sequence[str]) -> list[Receipt]:
         """The receipts of these conversations and accounts, as far as there are any."""
-        cursor = self._receipts.find(
-            {
-                "_id": {"$in": [_receipt_id(conversation_id, account_id) for conversation_id, account_id in keys]},
-                "hospital_id": {"$in": list(hospital_ids)},
-            }
-        )
-        return [_receipt(document) async for document in cursor]
+        condition = {
+            "_id": {"$in": [_receipt_id(conversation_id, account_id) for conversation_id, account_id in keys]},
+            "hospital_id": {"$in": list(hospital_ids)},
+        }
+        try:
+            return [_receipt(document) async for document in self._receipts.find(condition)]
+        except PyMongoError as error:
+            raise Unavailable from error
 
 
 def _receipt_id(conversation_id: str, account_id: str) -> bytes:

@@ -37,8 +37,8 @@ class ConversationLog:
     """The log of all conversations, as one process writes and reads it.
 
     `rules` say what entries mean; `opener` how a conversation begins. `listeners` and `hints` hear of each entry that this
-    process appended, right after it is stored. `clock_ok` False: nothing is decided here, since deadlines would be decided wrongly.
-    `audit` records refused access; `media` is asked before a message with media is sent.
+    process appended, right after it is stored. `clock_ok` False: nothing is decided here, since deadlines would be decided
+    wrongly. `audit` records refused access; `media` is asked before a message with media is sent.
     """
 
     def __init__(
@@ -212,9 +212,9 @@ class ConversationLog:
         self._heads.keep(head)
         return True
 
-    async def find_heads(self, conversation_ids: Sequence[str]) -> dict[str, Head]:
-        """Fresh heads of these, for this package's own services; those that are not there are missing."""
-        found = await asyncio.gather(*(self._fresh(each) for each in conversation_ids), return_exceptions=True)
+    async def find_heads(self, conversation_ids: Sequence[str], *, age_seconds: float = 0.0) -> dict[str, Head]:
+        """Heads of these, as of so long ago at most, for this package's own services; those that are not there are missing."""
+        found = await asyncio.gather(*(self._fresh(each, age_seconds) for each in conversation_ids), return_exceptions=True)
         heads: dict[str, Head] = {}
         for conversation_id, head in zip(conversation_ids, found, strict=True):
             if isinstance(head, Head):
@@ -249,8 +249,8 @@ class ConversationLog:
             raise Unavailable
         return Appended(entries[0], head.state, head.summary, repeated=True)
 
-    async def _fresh(self, conversation_id: str) -> Head:
-        began = asyncio.get_running_loop().time()
+    async def _fresh(self, conversation_id: str, age_seconds: float = 0.0) -> Head:
+        began = asyncio.get_running_loop().time() - age_seconds
         head = await self._heads.get(conversation_id)
         if head.fresh_at < began:
             async with self._reads:
