@@ -5,12 +5,11 @@ from typing import Any, Final
 
 import structlog
 
-from im.domain import Entry
-from im.domain import Receipt as Marks
+from im.domain import Entry, Receipt
 from im.live import LiveHub
 from im.names import NameBook
 from im.ports import Rules
-from im.wire import Receipt, Typing, as_json, render
+from im.wire import Typing, as_json, render, render_receipt
 
 log = structlog.get_logger(__name__)
 
@@ -51,9 +50,13 @@ class Announcer:
     def rendered(self, entry: Entry, sending: Sending) -> bytes:
         """The entry that this socket appended, as JSON; encoded here or by the announcement, whichever came first."""
         if sending.body is None:
-            sender = entry.draft.sender
-            sending.body = render(entry, None if sender is None else self._names.find(sender))
+            sending.body = self.render(entry)
         return sending.body
+
+    def render(self, entry: Entry) -> bytes:
+        """A fresh entry as JSON, with the sender's name as it is known."""
+        sender = entry.draft.sender
+        return render(entry, None if sender is None else self._names.find(sender))
 
     def entry_appended(self, entry: Entry, state: Any) -> None:
         draft = entry.draft
@@ -65,12 +68,12 @@ class Announcer:
             self._late.add(task)
             task.add_done_callback(self._late.discard)
 
-    def receipt_moved(self, receipt: Marks, members: tuple[str, ...], except_sid: str | None = None) -> None:
+    def receipt_moved(self, receipt: Receipt, members: tuple[str, ...], except_sid: str | None = None) -> None:
         """Tell members how far one of them got."""
         self._hub.send(
             members,
             RECEIPT,
-            as_json(Receipt(receipt.conversation_id, receipt.account_id, receipt.delivered_seq, receipt.read_seq)),
+            as_json(render_receipt(receipt)),
             except_sid,
         )
 

@@ -11,10 +11,11 @@ from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 from pydantic import Field
 
-from im.domain import Entry, EntryKind
+from im.domain import Entry, EntryKind, Snapshot
+from im.domain import Receipt as Marks
 from server.kernel.clock import iso_ms
 from server.kernel.wire import CleanText, Page, QueryModel, WireModel, unclean
 
@@ -259,6 +260,35 @@ def render(entry: Entry, name: str | None, *, recalled: bool = False) -> bytes:
 def as_json(value: Any) -> bytes:
     """Any of this package's structs, compact."""
     return _encode(value)
+
+
+def render_receipt(receipt: Marks) -> Receipt:
+    return Receipt(receipt.conversation_id, receipt.account_id, receipt.delivered_seq, receipt.read_seq)
+
+
+def render_conversation(
+    snapshot: Snapshot, messages: Sequence[bytes], *, more: bool, receipts: Sequence[Marks], unread: int
+) -> bytes:
+    """One conversation of a sync, round messages that are encoded already."""
+    summary = snapshot.summary
+    return _encode(
+        {
+            "conversation_id": snapshot.conversation_id,
+            "order_id": summary.order_id,
+            "open": summary.open,
+            "closes_at": instant(summary.closes_at_ms),
+            "seq": snapshot.seq,
+            "messages": [Raw(message) for message in messages],
+            "more": more,
+            "receipts": [render_receipt(receipt) for receipt in receipts],
+            "unread": unread,
+        }
+    )
+
+
+def render_sync(epoch: int, conversations: Sequence[bytes]) -> bytes:
+    """The acknowledgement of `conversation.sync`."""
+    return b'{"ok":true,"epoch":%d,"conversations":[%b]}' % (epoch, b",".join(conversations))
 
 
 # --- the way in ---

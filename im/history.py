@@ -1,0 +1,166 @@
+"""What was said: paged history, and what a device missed. For members, on a freshly read log, and written down."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from im.domain import Appended, EntryPage, Marks, Snapshot
+from im.errors import ConversationNotFound
+from im.names import NameBook
+from im.ports import Directory
+from im.receipts import Receipts
+from im.service import ConversationLog
+from im.wire import render
+from server.kernel.actor import Actor
+from server.kernel.audit import Audit, audit_row
+from server.kernel.clock import Clock
+
+SYNC_ENTRIES: Final = 100
+"""Entries of one conversation that one answer holds at most."""
+
+SYNC_BYTES: Final = 512 * 1024
+"""Messages that one answer holds at most, for slow lines; what does not fit is `more`."""
+
+OPEN_CONVERSATIONS: Final = 200
+_AT_ONCE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """A conversation as of now; `messages` are encoded."""
+
+    snapshot: Snapshot
+    messages: tuple[bytes, ...]
+    more: bool
+    marks: Marks
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    epoch: int
+    conversations: tuple[Synced, ...]
+
+
+class History:
+    """`epoch` is the deployment's: it changes when a backup was restored, and devices then begin anew."""
+
+    def __init__(
+        self,
+        log: ConversationLog,
+        receipts: Receipts,
+        directory: Directory,
+        names: NameBook,
+        audit: Audit,
+        clock: Clock,
+        *,
+        epoch: int,
+    ) -> None:
+        self._log = log
+        self._receipts = receipts
+        self._directory = directory
+        self._names = names
+        self._audit = audit
+        self._clock = clock
+        self._epoch = epoch
+
+    async def list_messages(
+        self,
+        actor: Actor,
+        conversation_id: str,
+        *,
+        after_seq: int | None = None,
+        before_seq: int | None = None,
+        limit: int = 100,
+    ) -> tuple[tuple[bytes, ...], EntryPage]:
+        """A page of the conversation, ascending, encoded."""
+        page = await self._read(actor, conversation_id, after_seq=after_seq, before_seq=before_seq, limit=limit)
+        await self._record(actor, page)
+        return await self._render(page), page
+
+    async def sync(self, actor: Actor, cursors: Mapping[str, int]) -> SyncResult:
+        """What each of these conversations holds above the number given; none named: all that are open, from their beginning.
+
+        A conversation that is not the actor's is left out, unless it leaves nothing: then that is the answer.
+        """
+        wanted = dict(cursors)
+        if not wanted:
+            wanted = dict.fromkeys(await self._directory.list_open_conversations(actor, OPEN_CONVERSATIONS), 0)
+        found: list[Synced] = []
+        names, room = list(wanted), SYNC_BYTES
+        for start in range(0, len(names), _AT_ONCE):
+            for synced in await self._sync_some(actor, {name: wanted[name] for name in names[start : start + _AT_ONCE]}):
+                fitting, room = _fit(synced, room, first=not found)
+                found.append(fitting)
+        if cursors and not found:
+            raise ConversationNotFound
+        return SyncResult(self._epoch, tuple(found))
+
+    async def render_repeated(self, appended: Appended) -> bytes:
+        """The message that a repeated command had sent, as it stands now: it may have been recalled since."""
+        entry = appended.entry
+        page = await self._log.read_entries(entry.conversation_id, after_seq=entry.seq - 1, limit=1)
+        return (await self._render(page))[0]
+
+    async def _sync_some(self, actor: Actor, cursors: Mapping[str, int]) -> list[Synced]:
+        pages = await asyncio.gather(*(self._find_page(actor, name, after_seq) for name, after_seq in cursors.items()))
+        found = [page for page in pages if page is not None]
+        await asyncio.gather(*(self._record(actor, page) for page in found if page.entries))
+        marks = await self._receipts.marks_of(actor.account_id, [page.snapshot.conversation_id for page in found])
+        return [
+            Synced(page.snapshot, await self._render(page), page.more, marks[page.snapshot.conversation_id])
+            for page in found
+            if page.snapshot.conversation_id in marks
+        ]
+
+    async def _find_page(self, actor: Actor, conversation_id: str, after_seq: int) -> EntryPage | None:
+        try:
+            return await self._read(actor, conversation_id, after_seq=after_seq, limit=SYNC_ENTRIES)
+        except ConversationNotFound:
+            return None
+
+    async def _read(
+        self, actor: Actor, conversation_id: str, *, after_seq: int | None = None, before_seq: int | None = None, limit: int
+    ) -> EntryPage:
+        page = await self._log.read_entries(conversation_id, after_seq=after_seq, before_seq=before_seq, limit=limit)
+        if actor.account_id not in page.snapshot.summary.members:
+            await self._log.access(actor, conversation_id)  # refuses, and writes down that it did
+        return page
+
+    async def _render(self, page: EntryPage) -> tuple[bytes, ...]:
+        senders = {entry.draft.sender for entry in page.entries if entry.draft.sender is not None}
+        await self._names.learn(senders)
+        return tuple(
+            render(
+                entry,
+                None if entry.draft.sender is None else self._names.find(entry.draft.sender),
+                recalled=entry.seq in page.recalled,
+            )
+            for entry in page.entries
+        )
+
+    async def _record(self, actor: Actor, page: EntryPage) -> None:
+        summary = page.snapshot.summary
+        await self._audit.record(
+            audit_row(
+                actor,
+                "im.conversation_read",
+                subject=page.snapshot.conversation_id,
+                at=self._clock.now(),
+                order_id=summary.order_id,
+                hospital_id=summary.hospital_id,
+            )
+        )
+
+
+def _fit(synced: Synced, room: int, *, first: bool) -> tuple[Synced, int]:
+    """As many messages as there is room for; the first of all always, so that every answer goes on."""
+    kept = 0
+    for message in synced.messages:
+        if len(message) > room and not (first and kept == 0):
+            break
+        room -= len(message)
+        kept += 1
+    if kept == len(synced.messages):
+        return synced, room
+    return Synced(synced.snapshot, synced.messages[:kept], True, synced.marks), 0

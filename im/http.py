@@ -1,0 +1,99 @@
+"""Conversations over HTTP: history, and sending with the same rules as over a socket."""
+
+from im.announcer import Announcer
+from im.domain import SendMessage
+from im.errors import ConversationNotFound
+from im.history import History
+from im.names import NameBook
+from im.service import ConversationLog
+from im.socket import SEND_ERRORS
+from im.wire import MAX_SEQ, HistoryQuery, MessageModel, MessagePage, SendModel, TextPartModel
+from server.kernel.edge import PATIENT_OR_DOCTOR, Call, Reply, Route
+from server.kernel.errors import RequestInvalid
+from server.kernel.wire import decode_cursor, encode_cursor
+
+_JSON = "application/json"
+
+
+class _Handlers:
+    def __init__(self, log: ConversationLog, announcer: Announcer, names: NameBook, history: History) -> None:
+        self._log = log
+        self._announcer = announcer
+        self._names = names
+        self._history = history
+
+    async def list_messages(self, call: Call) -> Reply:
+        query: HistoryQuery = call.query
+        after_seq, before_seq = _place(query)
+        messages, page = await self._history.list_messages(
+            call.actor, call.path["conversation_id"], after_seq=after_seq, before_seq=before_seq, limit=query.limit
+        )
+        cursor = b"null"
+        if page.more and page.entries:
+            ahead = after_seq is not None
+            place = page.entries[-1].seq if ahead else page.entries[0].seq
+            cursor = b'"%b"' % encode_cursor("after" if ahead else "before", place).encode()
+        return Reply(b'{"items":[%b],"next_cursor":%b}' % (b",".join(messages), cursor), content_type=_JSON)
+
+    async def send(self, call: Call) -> Reply:
+        body: SendModel = call.body
+        actor, conversation_id = call.actor, call.path["conversation_id"]
+        parts = tuple(
+            {"kind": "text", "text": part.text}
+            if isinstance(part, TextPartModel)
+            else {"kind": part.kind, "media_id": part.media_id}
+            for part in body.parts
+        )
+        await self._names.learn([actor.account_id])
+        command = SendMessage(actor.account_id, body.client_id, parts, body.corrects)
+        appended = await self._log.send(actor, conversation_id, command)
+        if appended.repeated:
+            message = await self._history.render_repeated(appended)
+        else:
+            message = self._announcer.render(appended.entry)
+        return Reply(message, content_type=_JSON)
+
+
+def _place(query: HistoryQuery) -> tuple[int | None, int | None]:
+    """`(after_seq, before_seq)`, exactly one of them set."""
+    given = [name for name in ("after_seq", "before_seq", "cursor") if getattr(query, name) is not None]
+    if len(given) > 1:
+        raise RequestInvalid(query="takes one of after_seq, before_seq and cursor")
+    if query.cursor is not None:
+        way, place = decode_cursor(query.cursor, str, int)
+        if way not in ("after", "before") or not 1 <= place <= MAX_SEQ:
+            raise RequestInvalid(cursor="is not one of ours")
+        return (place, None) if way == "after" else (None, place)
+    if query.before_seq is not None:
+        return None, query.before_seq
+    return query.after_seq or 0, None
+
+
+def routes(log: ConversationLog, announcer: Announcer, names: NameBook, history: History) -> list[Route]:
+    do = _Handlers(log, announcer, names, history)
+    path = "/conversations/{conversation_id}/messages"
+    return [
+        Route(
+            "GET",
+            path,
+            "list_messages",
+            "Messages of a conversation, ascending.",
+            PATIENT_OR_DOCTOR,
+            do.list_messages,
+            query=HistoryQuery,
+            answer=MessagePage,
+            errors=(ConversationNotFound,),
+        ),
+        Route(
+            "POST",
+            path,
+            "send_message",
+            "Say something, by the same rules as over a socket.",
+            PATIENT_OR_DOCTOR,
+            do.send,
+            body=SendModel,
+            answer=MessageModel,
+            status=201,
+            errors=SEND_ERRORS,
+        ),
+    ]
