@@ -1,0 +1,93 @@
+"""A patient's own password: optional, set while signed in, reset by SMS."""
+
+from dataclasses import dataclass, replace
+
+from accounts.domain.codes import Purpose, whole_seconds
+from accounts.domain.people import PatientAccount, check_password
+from accounts.domain.sessions import RevokeReason
+from accounts.errors import AuthInvalid, AuthLocked
+from accounts.ports import LimitRepository, Passwords, PatientAccountRepository
+from accounts.service.codes import CodeService
+from accounts.service.sessions import SessionService
+from accounts.service.sign_in import BY_PASSWORD
+from server.kernel.actor import PLATFORM, Actor, Role
+from server.kernel.audit import Audit, Outcome, audit_row
+from server.kernel.clock import Clock
+from server.kernel.errors import Forbidden
+from server.kernel.ids import new_id
+from server.kernel.outbox import event_of
+
+
+@dataclass(slots=True)
+class PasswordService:
+    accounts: PatientAccountRepository
+    limits: LimitRepository
+    codes: CodeService
+    sessions: SessionService
+    passwords: Passwords
+    audit: Audit
+    clock: Clock
+
+    async def change_password(self, actor: Actor, password: str, current: str | None) -> None:
+        """Set it; whoever has one must know it. All other sessions of the account end.
+
+        Raises RequestInvalid, AuthInvalid, AuthLocked; Forbidden for whoever is not a patient.
+        """
+        check_password(password)
+        account = await self.accounts.find(actor.account_id) if actor.role is Role.PATIENT else None
+        if account is None:
+            raise Forbidden
+        if account.password_hash is not None:
+            await self._check_current(actor, account, current)
+        await self._set(actor, account, password, "accounts.password_changed", keep=actor.session_id)
+
+    async def reset_password(self, actor: Actor, phone: str, code: str, password: str) -> None:
+        """Set it by an SMS code of that purpose. All sessions end. A phone without account gets the answer of a wrong code.
+
+        Raises RequestInvalid, AuthInvalid, AuthLocked.
+        """
+        check_password(password)
+        await self.codes.use_code(phone, Purpose.RESET_PASSWORD, code)
+        account = await self.accounts.find_by_phone(phone)
+        if account is None:
+            raise AuthInvalid
+        holder = replace(actor, account_id=account.id, role=Role.PATIENT, hospital_id=PLATFORM)
+        await self._set(holder, account, password, "accounts.password_reset", keep=None)
+        await self.limits.clear(BY_PASSWORD, phone)
+
+    async def _check_current(self, actor: Actor, account: PatientAccount, current: str | None) -> None:
+        rate = self.sessions.policy.password_tries
+        wait = await self.limits.take(BY_PASSWORD, account.phone, rate, slot_id=new_id(), now=self.clock.now())
+        if wait is not None:
+            raise AuthLocked(retry_after_seconds=whole_seconds(wait))
+        if current is None or not await self.passwords.verify(account.password_hash, current):
+            row = audit_row(
+                actor,
+                "accounts.password_changed",
+                subject=account.id,
+                at=self.clock.now(),
+                outcome=Outcome.DENIED,
+                hospital_id=PLATFORM,
+            )
+            await self.audit.record(row)
+            raise AuthInvalid
+        await self.limits.clear(BY_PASSWORD, account.phone)
+
+    async def _set(self, actor: Actor, account: PatientAccount, password: str, action: str, *, keep: str | None) -> None:
+        """The event carries what ends the sessions, should this process die before it has done so."""
+        password_hash = await self.passwords.hash(password)
+        credentials = account.credentials + 1
+        event = event_of(
+            actor,
+            action,
+            subject=account.id,
+            at=self.clock.now(),
+            hospital_id=PLATFORM,
+            credentials=credentials,
+            kept_session_id=keep,
+        )
+        if not await self.accounts.set_password(account, password_hash, event):
+            raise AuthInvalid  # another change was quicker: what this one knew is not the password any more
+        await self.sessions.end_stale_sessions(
+            actor, account.id, PLATFORM, credentials, RevokeReason.PASSWORD_CHANGED, keep=keep
+        )
