@@ -1,0 +1,1 @@
+"""The rules of a consult: pure functions of values and `now`."""

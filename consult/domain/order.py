@@ -1,0 +1,201 @@
+"""An order: what a patient asked of a doctor, what it costs, and how far it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, timezone
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any, Final
+
+from consult.domain.log import ConsultState, Policy, facts_of, opening_of
+from consult.domain.status import CloseReason, LogFacts, OrderStatus, Phase, derive_status
+from im.domain import Opening
+from server.kernel.clock import from_ms, to_ms
+
+SHANGHAI: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
+"""China has one zone and no summer time."""
+
+ORDERS: Final = "orders"
+"""The collection, for the relay."""
+
+MOST_IMAGES: Final = 9
+MOST_TAGS: Final = 10
+
+_NUMBER_ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+_NUMBER_LENGTH: Final = 8
+
+
+class OrderKind(StrEnum):
+    """`revisit` needs an offline visit in the hospital's records."""
+
+    CONSULT = "consult"
+    REVISIT = "revisit"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPatient:
+    """The patient as they were when the order was made. `birth_date` None: the document that was shown does not say."""
+
+    id: str
+    name: str
+    sex: str
+    birth_date: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDoctor:
+    """The doctor as shown when the order was made."""
+
+    id: str
+    name: str
+    title: str
+    department: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentGiven:
+    """Which text was agreed to; `record_access` is the patient's to change at any time."""
+
+    version: str
+    sha256: str
+    record_access: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    stars: int
+    tags: tuple[str, ...]
+    text: str
+    rated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order with what its log says laid over it. `policy`, `paid_at` and `deadline_at` are there from capture on;
+    `planned_replies` is shown until then.
+
+    `unpaid_until` is when an order that nobody paid is cancelled; `place_day` is the local day whose daily maximum its first
+    payment attempt counted against.
+    """
+
+    id: str
+    hospital_id: str
+    version: int
+    number: str
+    phase: Phase
+    kind: OrderKind
+    patient_account: str
+    patient: OrderPatient
+    doctor: OrderDoctor
+    complaint: str
+    image_ids: tuple[str, ...]
+    consent: ConsentGiven
+    fee_fen: int
+    conversation_id: str
+    created_at: datetime
+    unpaid_until: datetime
+    planned_replies: int
+    refunded_fen: int = 0
+    place_day: str | None = None
+    policy: Policy | None = None
+    paid_at: datetime | None = None
+    captured_payment_id: str | None = None
+    cancelled_at: datetime | None = None
+    cancel_reason: CloseReason | None = None
+    facts: LogFacts | None = None
+    rating: Rating | None = None
+
+    @property
+    def status(self) -> OrderStatus:
+        return derive_status(self.phase, self.facts, refunded_fen=self.refunded_fen, fee_fen=self.fee_fen)
+
+    @property
+    def deadline_at(self) -> datetime | None:
+        """When the consult ends by itself; fixed at capture."""
+        if self.paid_at is None or self.policy is None:
+            return None
+        return self.paid_at + timedelta(milliseconds=self.policy.validity_ms)
+
+    @property
+    def closed_at(self) -> datetime | None:
+        if self.phase is Phase.CANCELLED:
+            return self.cancelled_at
+        return None if self.facts is None or self.facts.closed_at_ms is None else from_ms(self.facts.closed_at_ms)
+
+    @property
+    def close_reason(self) -> CloseReason | None:
+        if self.phase is Phase.CANCELLED:
+            return self.cancel_reason
+        return None if self.facts is None else self.facts.close_reason
+
+    @property
+    def shown_version(self) -> int:
+        """Rises with every change that an account may see: of the document, and of the log."""
+        return self.version + (self.facts.seq if self.facts is not None else 0)
+
+    def has_member(self, account_id: str) -> bool:
+        """Whether this account may see the order: its patient's account, its current doctor."""
+        return account_id in (self.patient_account, self.doctor.id)
+
+    def with_log(self, state: ConsultState) -> "Order":
+        """The same order, seen at this entry of its log."""
+        return replace(self, facts=facts_of(state))
+
+
+@dataclass(frozen=True, slots=True)
+class StartedPayment:
+    """What the client needs to open the wallet. `prepay_id` is the gateway's name of it, `params` its channel's parameters."""
+
+    payment_id: str
+    channel: str
+    prepay_id: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DueOrder:
+    """As much of an order as a sweep needs: nothing of the patient."""
+
+    id: str
+    hospital_id: str
+    conversation_id: str
+    doctor_id: str
+    place_day: str | None
+
+
+def find_opening(order: Order) -> Opening | None:
+    """How the order's log begins; None while nothing is paid."""
+    if order.phase is not Phase.CAPTURED or order.paid_at is None or order.policy is None:
+        return None
+    return opening_of(
+        order_id=order.id,
+        hospital_id=order.hospital_id,
+        patient_account=order.patient_account,
+        doctor_id=order.doctor.id,
+        fee_fen=order.fee_fen,
+        paid_at_ms=to_ms(order.paid_at),
+        policy=order.policy,
+    )
+
+
+def local_day(at: datetime) -> str:
+    """The local day of an instant, `2026-01-05`; days compare as text."""
+    return at.astimezone(SHANGHAI).date().isoformat()
+
+
+def order_number(order_id: str, created_at: datetime, attempt: int) -> str:
+    """What people read to one another on the phone: the local day and eight letters and digits that cannot be confused."""
+    value = int.from_bytes(sha256(f"{order_id}/{attempt}".encode()).digest()[:8], "big")
+    letters = []
+    for _ in range(_NUMBER_LENGTH):
+        value, place = divmod(value, len(_NUMBER_ALPHABET))
+        letters.append(_NUMBER_ALPHABET[place])
+    return f"{local_day(created_at).replace('-', '')}-{''.join(letters)}"
+
+
+def age_on(birth_date: date | None, at: datetime) -> int | None:
+    """Whole years on the local day of `at`."""
+    if birth_date is None:
+        return None
+    day = at.astimezone(SHANGHAI).date()
+    return day.year - birth_date.year - ((day.month, day.day) < (birth_date.month, birth_date.day))

@@ -1,0 +1,51 @@
+"""What the product refuses, by code."""
+
+from server.kernel.errors import DomainError, ErrorKind
+
+
+class OrderNotFound(DomainError):
+    code = "order.not_found"
+    kind = ErrorKind.NOT_FOUND
+    title = "There is no such order."
+
+
+class OrderTransitionRefused(DomainError):
+    code = "order.transition_refused"
+    kind = ErrorKind.CONFLICT
+    title = "The order is not in a state in which this can be done."
+
+
+class OrderConsentRequired(DomainError):
+    code = "order.consent_required"
+    kind = ErrorKind.INVALID
+    title = "The consent that is in force now must be agreed to."
+
+
+class OrderDoctorUnavailable(DomainError):
+    code = "order.doctor_unavailable"
+    kind = ErrorKind.CONFLICT
+    title = "This doctor takes no orders now."
+
+
+class OrderDailyMaximum(DomainError):
+    code = "order.daily_maximum"
+    kind = ErrorKind.CONFLICT
+    title = "This doctor's orders for today are taken; nothing was charged."
+
+
+class OrderRevisitUnavailable(DomainError):
+    code = "order.revisit_unavailable"
+    kind = ErrorKind.CONFLICT
+    title = "A revisit needs an offline visit in the hospital's records, and none could be confirmed."
+
+
+class QuickReplyNotFound(DomainError):
+    code = "desk.quick_reply_not_found"
+    kind = ErrorKind.NOT_FOUND
+    title = "There is no such quick reply."
+
+
+class QuickRepliesFull(DomainError):
+    code = "desk.quick_replies_full"
+    kind = ErrorKind.CONFLICT
+    title = "There is no room for another quick reply; delete one first."

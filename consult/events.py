@@ -1,0 +1,22 @@
+"""Which events the product takes, for the relay."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from consult.service.consults import ConsultService
+from consult.service.desk import DeskService
+from consult.service.payments import OrderPaymentService
+from server.kernel.outbox import Event
+
+
+def consumers(
+    payments: OrderPaymentService, consults: ConsultService, desk: DeskService
+) -> Mapping[str, Callable[[Event], Awaitable[None]]]:
+    """Each action with what is to be called for its events; give them to `Relay.on`."""
+    return {
+        "billing.payment_captured": payments.payment_captured,
+        "billing.refund_succeeded": payments.refund_succeeded,
+        "consult.order_settled": payments.order_settled,
+        "consult.order_refunded": payments.order_refunded,
+        "consult.order_rated": consults.order_rated,
+        "consult.desk_settings_changed": desk.desk_settings_changed,
+    }

@@ -1,0 +1,16 @@
+"""The only place that sees documents of orders, desks and notices."""
+
+from typing import Final
+
+from consult.domain.desk import DESK_SETTINGS, QUICK_REPLIES
+from consult.domain.order import ORDERS
+from consult.mongo.desk import DESK_INDEXES, MongoDesks, MongoPlaces
+from consult.mongo.notices import NOTICE_INDEXES, NOTICES, MongoNotices
+from consult.mongo.orders import ORDER_INDEXES, MongoOrders
+from server.kernel.mongo import Indexes
+
+INDEXES: Final[Indexes] = {ORDERS: ORDER_INDEXES, **DESK_INDEXES, NOTICES: NOTICE_INDEXES}
+
+OUTBOXES: Final = (ORDERS, DESK_SETTINGS, QUICK_REPLIES)
+
+__all__ = ["INDEXES", "OUTBOXES", "MongoDesks", "MongoNotices", "MongoOrders", "MongoPlaces"]

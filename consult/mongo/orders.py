@@ -1,0 +1,282 @@
+"""Orders in MongoDB: every write states in its filter what must be so."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError
+
+from consult.domain.log import Policy
+from consult.domain.order import DueOrder, Order, Rating, order_number
+from consult.domain.status import CloseReason, LogFacts, OrderStatus, Outcome, Phase, log_status
+from consult.mongo.codec import (
+    DUE_FIELDS,
+    ORDERS,
+    due_order_from,
+    facts_document,
+    order_document,
+    order_from,
+    policy_document,
+    rating_document,
+)
+from server.kernel.actor import Actor, Role
+from server.kernel.clock import from_ms
+from server.kernel.crypto import Keyring
+from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document
+from server.kernel.outbox import OUTBOX_INDEX, Event, to_outbox
+
+_NUMBER_TRIES: Final = 8
+_NEWEST: Final = [("created_at", DESCENDING), ("_id", DESCENDING)]
+_DATE: Final = {"$type": "date"}
+
+ORDER_INDEXES: Final = [
+    OUTBOX_INDEX,
+    IndexModel([("hospital_id", ASCENDING), ("number", ASCENDING)], unique=True),
+    IndexModel([("conversation_id", ASCENDING)], unique=True),
+    IndexModel([("patient_account", ASCENDING), *_NEWEST]),
+    IndexModel([("patient_account", ASCENDING), ("status", ASCENDING), *_NEWEST]),
+    IndexModel([("hospital_id", ASCENDING), ("doctor_id", ASCENDING), *_NEWEST]),
+    IndexModel([("hospital_id", ASCENDING), ("doctor_id", ASCENDING), ("status", ASCENDING), *_NEWEST]),
+    IndexModel(
+        [("patient_account", ASCENDING), *_NEWEST],
+        name="patient_open",
+        partialFilterExpression={"expire_at": _DATE},
+    ),
+    IndexModel(
+        [("hospital_id", ASCENDING), ("doctor_id", ASCENDING), *_NEWEST],
+        name="doctor_open",
+        partialFilterExpression={"expire_at": _DATE},
+    ),
+    IndexModel([("unpaid_at", ASCENDING)], partialFilterExpression={"unpaid_at": _DATE}),
+    IndexModel([("expire_at", ASCENDING)], partialFilterExpression={"expire_at": _DATE}),
+    IndexModel([("settle_at", ASCENDING)], partialFilterExpression={"settle_at": _DATE}),
+    IndexModel(
+        [("cancelled_at", ASCENDING)],
+        name="unfreed",
+        partialFilterExpression={"place_held": True, "cancelled_at": _DATE},
+    ),
+]
+
+
+class MongoOrders:
+    """Implements `ports.OrderRepository` and `ports.DueOrders`."""
+
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        self._orders: Collection = database[ORDERS]
+        self._keyring = keyring
+
+    async def insert(self, order: Order, event: Event) -> Order:
+        keys = await self._keyring.hospital(order.hospital_id)
+        for attempt in range(_NUMBER_TRIES):
+            numbered = replace(order, number=order_number(order.id, order.created_at, attempt))
+            document = order_document(numbered, keys) | {"outbox": [to_outbox(event)]}
+            try:
+                await self._orders.insert_one(document)
+            except DuplicateKeyError:
+                if (stored := await self.find(order.id)) is not None:
+                    return stored
+                continue
+            return numbered
+        raise RuntimeError("no free order number was found")
+
+    async def find(self, order_id: str) -> Order | None:
+        return await self._open(await self._orders.find_one({"_id": order_id}, comment=ALL_HOSPITALS))
+
+    async def find_by_conversation(self, conversation_id: str) -> Order | None:
+        return await self._open(await self._orders.find_one({"conversation_id": conversation_id}, comment=ALL_HOSPITALS))
+
+    async def list_of(
+        self, actor: Actor, *, status: OrderStatus | None, limit: int, after: tuple[datetime, str] | None
+    ) -> list[Order]:
+        query: Document = _own(actor)
+        if status is not None:
+            query["status"] = status.value
+        if after is not None:
+            created_at, order_id = after
+            query["$or"] = [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lt": order_id}}]
+        cursor = self._orders.find(query, sort=_NEWEST, limit=limit, comment=ALL_HOSPITALS)
+        return [order for document in await cursor.to_list() if (order := await self._open(document)) is not None]
+
+    async def list_open_conversations(self, actor: Actor, limit: int) -> list[str]:
+        cursor = self._orders.find(
+            _own(actor) | {"expire_at": _DATE},
+            projection={"conversation_id": True},
+            sort=_NEWEST,
+            limit=limit,
+            comment=ALL_HOSPITALS,
+        )
+        return [document["conversation_id"] for document in await cursor.to_list()]
+
+    async def begin_payment(self, order: Order, day: str) -> bool:
+        return await self._change(
+            order,
+            {"phase": Phase.PENDING_PAYMENT.value, "version": order.version},
+            {"place_day": order.place_day or day, "place_held": True},
+        )
+
+    async def cancel(self, order: Order, reason: CloseReason, at: datetime, event: Event) -> bool:
+        return await self._change(
+            order,
+            {"phase": Phase.PENDING_PAYMENT.value, "version": order.version},
+            {
+                "phase": Phase.CANCELLED.value,
+                "status": OrderStatus.CANCELLED.value,
+                "cancelled_at": at,
+                "cancel_reason": reason.value,
+                "unpaid_at": None,
+            },
+            event,
+        )
+
+    async def capture(self, order: Order, payment_id: str, policy: Policy, at: datetime, event: Event) -> bool:
+        deadline_at = at + timedelta(milliseconds=policy.validity_ms)
+        return await self._change(
+            order,
+            {"phase": Phase.PENDING_PAYMENT.value},
+            {
+                "phase": Phase.CAPTURED.value,
+                "status": OrderStatus.AWAITING_DOCTOR.value,
+                "captured_payment_id": payment_id,
+                "paid_at": at,
+                "deadline_at": deadline_at,
+                "policy": policy_document(policy),
+                "unpaid_at": None,
+                "expire_at": deadline_at,
+            },
+            event,
+        )
+
+    async def rate(self, order: Order, rating: Rating, event: Event) -> bool:
+        keys = await self._keyring.hospital(order.hospital_id)
+        return await self._change(
+            order,
+            {"phase": Phase.CAPTURED.value, "rating": None},
+            {"rating": rating_document(rating, order.id, keys)},
+            event,
+        )
+
+    async def set_record_access(self, order: Order, granted: bool, event: Event) -> bool:
+        return await self._change(order, {"record_access": not granted}, {"record_access": granted}, event)
+
+    async def add_refund(self, order: Order, refund_id: str, amount_fen: int, event: Event) -> bool:
+        total = {"$add": ["$refunded_fen", amount_fen]}
+        done = await self._orders.update_one(
+            {"_id": order.id, "hospital_id": order.hospital_id, "refund_ids": {"$ne": refund_id}},
+            [
+                {
+                    "$set": {
+                        "refund_ids": {"$concatArrays": ["$refund_ids", [refund_id]]},
+                        "refunded_fen": total,
+                        "version": {"$add": ["$version", 1]},
+                        "status": _refunded_or("$status", total, settled="$log.settled"),
+                        "outbox": {"$concatArrays": ["$outbox", [{"$literal": to_outbox(event)}]]},
+                    }
+                }
+            ],
+        )
+        return done.matched_count == 1
+
+    async def show_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> bool:
+        done = await self._orders.update_one(
+            {"_id": order_id, "hospital_id": hospital_id, "shown_seq": {"$lt": facts.seq}},
+            [{"$set": _projection(facts, settled)}],
+        )
+        return done.matched_count == 1
+
+    async def follow_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> bool:
+        key: Document = {"_id": order_id, "hospital_id": hospital_id, "log_seq": {"$lt": facts.seq}}
+        done = await self._orders.update_one(
+            key | {"shown_seq": {"$lt": facts.seq}}, [{"$set": _projection(facts, settled) | {"log_seq": facts.seq}}]
+        )
+        if done.matched_count == 0:
+            done = await self._orders.update_one(key, {"$set": {"log_seq": facts.seq}})
+        return done.matched_count == 1
+
+    async def find_log_seq(self, conversation_id: str) -> int | None:
+        document = await self._orders.find_one(
+            {"conversation_id": conversation_id}, projection={"log_seq": True}, comment=ALL_HOSPITALS
+        )
+        return None if document is None else int(document["log_seq"])
+
+    async def list_log_seqs(self, after: str, limit: int) -> list[tuple[str, int]]:
+        cursor = self._orders.find(
+            {"conversation_id": {"$gt": after}, "phase": Phase.CAPTURED.value},
+            projection={"conversation_id": True, "log_seq": True},
+            sort=[("conversation_id", ASCENDING)],
+            limit=limit,
+            comment=ALL_HOSPITALS,
+        )
+        return [(document["conversation_id"], document["log_seq"]) for document in await cursor.to_list()]
+
+    def expiring(self, now: datetime) -> AsyncIterator[DueOrder]:
+        return self._due("expire_at", {"expire_at": {"$lte": now, **_DATE}})
+
+    def settling(self, now: datetime) -> AsyncIterator[DueOrder]:
+        return self._due("settle_at", {"settle_at": {"$lte": now, **_DATE}})
+
+    def unpaid(self, now: datetime) -> AsyncIterator[DueOrder]:
+        return self._due("unpaid_at", {"unpaid_at": {"$lte": now, **_DATE}})
+
+    def unfreed(self, before: datetime) -> AsyncIterator[DueOrder]:
+        return self._due("cancelled_at", {"place_held": True, "cancelled_at": {"$lte": before, **_DATE}})
+
+    async def place_freed(self, order_id: str, hospital_id: str) -> None:
+        await self._orders.update_one(
+            {"_id": order_id, "hospital_id": hospital_id, "phase": Phase.CANCELLED.value}, {"$set": {"place_held": False}}
+        )
+
+    async def _due(self, field: str, query: Document) -> AsyncIterator[DueOrder]:
+        cursor = self._orders.find(query, projection=DUE_FIELDS, sort=[(field, ASCENDING)], comment=ALL_HOSPITALS)
+        async with cursor:
+            async for document in cursor:
+                yield due_order_from(document)
+
+    async def _change(self, order: Order, guard: Document, values: Document, event: Event | None = None) -> bool:
+        update: Document = {"$set": values, "$inc": {"version": 1}}
+        if event is not None:
+            update["$push"] = {"outbox": to_outbox(event)}
+        done = await self._orders.update_one({"_id": order.id, "hospital_id": order.hospital_id, **guard}, update)
+        return done.matched_count == 1
+
+    async def _open(self, document: Mapping[str, Any] | None) -> Order | None:
+        if document is None:
+            return None
+        return order_from(document, await self._keyring.hospital(document["hospital_id"]))
+
+
+def _own(actor: Actor) -> Document:
+    """The orders of this account: a doctor's at their hospital, a patient's at any."""
+    if actor.role is Role.DOCTOR:
+        return {"hospital_id": actor.hospital_id, "doctor_id": actor.account_id}
+    return {"patient_account": actor.account_id}
+
+
+def _projection(facts: LogFacts, settled: Event | None) -> Document:
+    """What the document takes over from the log, as one stage of an update. `refunded` is the document's own to know."""
+    status = log_status(facts).value
+    values: Document = {
+        "log": {"$literal": facts_document(facts)},
+        "shown_seq": facts.seq,
+        "expire_at": from_ms(facts.closes_at_ms) if facts.open else None,
+        "settle_at": from_ms(facts.settle_due_at_ms) if facts.settle_due_at_ms is not None else None,
+        "status": _refunded_or(status, "$refunded_fen", settled=facts.settled.value if facts.settled else None),
+    }
+    if settled is not None:
+        told = {"$concatArrays": ["$outbox", [{"$literal": to_outbox(settled)}]]}
+        first = {"$eq": [{"$ifNull": ["$log.settled", None]}, None]}
+        values["outbox"] = {"$cond": [first, told, "$outbox"]}
+    return values
+
+
+def _refunded_or(status: Any, total: Any, *, settled: Any) -> Document:
+    """`refunded` once an order that was settled so has its whole fee back; what `derive_status` says, as an expression."""
+    whole = {
+        "$and": [
+            {"$eq": [status, OrderStatus.REFUNDING.value]},
+            {"$eq": [settled, Outcome.REFUND.value]},
+            {"$gte": [total, "$fee_fen"]},
+        ]
+    }
+    return {"$cond": [whole, OrderStatus.REFUNDED.value, status]}

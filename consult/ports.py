@@ -1,0 +1,212 @@
+"""What the product needs from the packages below it, and nothing more of them."""
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from accounts.domain.consents import Consent
+from accounts.domain.doctors import Doctor, DoctorPage, DoctorQuery
+from accounts.domain.patients import Patient
+from consult.domain.desk import DeskSettings, Figures, QuickReply
+from consult.domain.log import ConsultState, Policy
+from consult.domain.notices import Notice
+from consult.domain.order import DueOrder, Order, Rating, StartedPayment
+from consult.domain.status import CloseReason, LogFacts, OrderStatus
+from im.domain import Appended, Draft, EntryPage, Snapshot
+from server.kernel.actor import Actor
+from server.kernel.outbox import Event
+
+Decide = Callable[[ConsultState, int], Draft]
+"""A rule with its command bound: state and now in milliseconds in, draft out, or a DomainError."""
+
+ClockOk = Callable[[], bool]
+"""Whether this process's clock agrees with MongoDB's: if not, it decides no deadline."""
+
+
+class Doctors(Protocol):
+    async def find_doctors(self, doctor_ids: Collection[str]) -> Mapping[str, Doctor]: ...
+
+    async def get_doctor(self, doctor_id: str) -> Doctor: ...
+
+    async def list_doctors(self, query: DoctorQuery) -> DoctorPage: ...
+
+
+class Patients(Protocol):
+    async def access_patient(self, actor: Actor, patient_id: str) -> Patient: ...
+
+
+class Consents(Protocol):
+    async def current(self, kind: str = "consult") -> Consent: ...
+
+
+class OrderMedia(Protocol):
+    async def claim_for_order(self, actor: Actor, hospital_id: str, order_id: str, media_ids: Sequence[str]) -> None: ...
+
+
+class Log(Protocol):
+    """The conversation log (`im.service.ConversationLog`). One without an entry is opened by whoever needs it."""
+
+    async def append(self, conversation_id: str, decide: Decide) -> Appended: ...
+
+    async def read(self, conversation_id: str) -> Snapshot: ...
+
+    async def read_fresh(self, conversation_id: str) -> Snapshot: ...
+
+    async def read_entries(
+        self, conversation_id: str, *, after_seq: int | None = None, before_seq: int | None = None, limit: int = 100
+    ) -> EntryPage: ...
+
+    async def find_media(self, conversation_id: str, media_id: str) -> tuple[int, ...]: ...
+
+
+class Payments(Protocol):
+    """Billing, as far as orders need it. `service.billing.OrderPayments` asks the real one."""
+
+    async def start(self, actor: Actor, order: Order, channel: str, payment_id: str) -> StartedPayment:
+        """Begin a payment of the order's fee under this id; the same id again is the same payment."""
+        ...
+
+    async def close_open_payments(self, order_id: str, hospital_id: str) -> bool:
+        """Close them at the gateway. True: one was paid after all, and its capture will be told."""
+        ...
+
+    async def settle_earned(self, order_id: str, hospital_id: str) -> None: ...
+
+    async def refund(self, order_id: str, hospital_id: str, cause: str) -> None: ...
+
+    async def refund_surplus(self, payment_id: str, hospital_id: str) -> None: ...
+
+
+class VisitHistory(Protocol):
+    """The hospital's records, asked one thing."""
+
+    async def has_offline_visit(self, hospital_id: str, patient_id: str) -> bool: ...
+
+
+class Live(Protocol):
+    """Tells the sockets of accounts, wherever they are. Never waits, never raises: a live event is a hint."""
+
+    def send(self, account_ids: Iterable[str], event: str, payload: Mapping[str, Any]) -> None: ...
+
+
+class Outboxes(Protocol):
+    """The relay: deliver what waits in that document, soon."""
+
+    def soon(self, collection: str, key: Any, hospital_id: str) -> None: ...
+
+
+class OrderRepository(Protocol):
+    """Orders as stored. Each write carries its own guard and says whether it took effect."""
+
+    async def insert(self, order: Order, event: Event) -> Order:
+        """Store a new order; where its id is taken, the order that has it."""
+        ...
+
+    async def find(self, order_id: str) -> Order | None: ...
+
+    async def find_by_conversation(self, conversation_id: str) -> Order | None: ...
+
+    async def list_of(
+        self, actor: Actor, *, status: OrderStatus | None, limit: int, after: tuple[datetime, str] | None
+    ) -> list[Order]:
+        """The actor's orders, newest first, behind the place `after`."""
+        ...
+
+    async def list_open_conversations(self, actor: Actor, limit: int) -> list[str]: ...
+
+    async def begin_payment(self, order: Order, day: str) -> bool:
+        """Note that a payment is being tried, and the day whose maximum it counts against, while it is unpaid and as read."""
+        ...
+
+    async def cancel(self, order: Order, reason: CloseReason, at: datetime, event: Event) -> bool:
+        """While it is unpaid and as read."""
+        ...
+
+    async def capture(self, order: Order, payment_id: str, policy: Policy, at: datetime, event: Event) -> bool:
+        """While it is unpaid."""
+        ...
+
+    async def rate(self, order: Order, rating: Rating, event: Event) -> bool:
+        """While it has none."""
+        ...
+
+    async def set_record_access(self, order: Order, granted: bool, event: Event) -> bool: ...
+
+    async def add_refund(self, order: Order, refund_id: str, amount_fen: int, event: Event) -> bool:
+        """Once for each refund."""
+        ...
+
+    async def show_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> bool:
+        """Lay what the log says over the document, unless it shows a later entry. The event is written with the first
+        entry that settles."""
+        ...
+
+    async def follow_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> bool:
+        """The same, and note that everything up to this entry has been followed."""
+        ...
+
+    async def find_log_seq(self, conversation_id: str) -> int | None:
+        """Up to which entry the log has been followed; None where there is no such order."""
+        ...
+
+    async def list_log_seqs(self, after: str, limit: int) -> list[tuple[str, int]]:
+        """Conversations of captured orders in the order of their ids behind `after`, and how far each is followed."""
+        ...
+
+
+class DueOrders(Protocol):
+    """Orders whose time has come, oldest first."""
+
+    def expiring(self, now: datetime) -> AsyncIterator[DueOrder]: ...
+
+    def settling(self, now: datetime) -> AsyncIterator[DueOrder]: ...
+
+    def unpaid(self, now: datetime) -> AsyncIterator[DueOrder]: ...
+
+    def unfreed(self, before: datetime) -> AsyncIterator[DueOrder]:
+        """Cancelled before that instant, and a place of their day may still be theirs."""
+        ...
+
+    async def place_freed(self, order_id: str, hospital_id: str) -> None: ...
+
+
+class PlaceRepository(Protocol):
+    """Places of a doctor's local days."""
+
+    async def take(self, hospital_id: str, doctor_id: str, day: str, order_id: str) -> bool: ...
+
+    async def free(self, hospital_id: str, doctor_id: str, day: str, order_id: str) -> None: ...
+
+    async def apply_limit(self, settings: DeskSettings, days: Sequence[str]) -> None:
+        """Write the limit into these days and all later ones that are there, unless a later decision is."""
+        ...
+
+
+class DeskRepository(Protocol):
+    async def find_settings(self, hospital_id: str, doctor_id: str) -> DeskSettings: ...
+
+    async def find_settings_of(self, hospital_id: str, doctor_ids: Collection[str]) -> dict[str, DeskSettings]: ...
+
+    async def save_settings(self, settings: DeskSettings, event: Event) -> bool:
+        """While the stored version is the one before."""
+        ...
+
+    async def list_quick_replies(self, hospital_id: str, doctor_id: str) -> list[QuickReply]: ...
+
+    async def add_quick_reply(self, hospital_id: str, doctor_id: str, reply: QuickReply, event: Event) -> bool:
+        """While there is room and the id is not there."""
+        ...
+
+    async def change_quick_reply(self, hospital_id: str, doctor_id: str, reply: QuickReply, event: Event) -> bool: ...
+
+    async def delete_quick_reply(self, hospital_id: str, doctor_id: str, reply_id: str, event: Event) -> bool: ...
+
+    async def figures_of(self, hospital_id: str, doctor_ids: Collection[str]) -> dict[str, Figures]: ...
+
+
+class NoticeRepository(Protocol):
+    async def insert(self, notice: Notice) -> bool:
+        """False when it was told already."""
+        ...
+
+    async def list_of(self, account_id: str, *, limit: int, after: tuple[datetime, str] | None) -> list[Notice]: ...

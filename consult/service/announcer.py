@@ -1,0 +1,111 @@
+"""Tells the patient and the doctor how their order stands now, and keeps lists fresh, off the way to the ack.
+
+A change of status is told at once. What else changes is told at the leading edge and then at most once a second for each
+conversation. What changes nothing of the order (the patient's messages) costs nothing here.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+
+from consult.domain.log import DOCTOR, ConsultState, facts_of
+from consult.domain.order import ORDERS, Order
+from consult.domain.status import LogFacts
+from consult.ports import Live, OrderRepository, Outboxes
+from consult.service.settlement import settled_event
+from consult.wire import order_out, to_payload
+from im.domain import Entry, EntryKind
+from server.kernel.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+ORDER_CHANGED: Final = "order.changed"
+_AT_ONCE: Final = 20
+
+
+class _Turn:
+    """One conversation's announcing: what is still to be told, and the bell that ends the pause early."""
+
+    __slots__ = ("bell", "facts")
+
+    def __init__(self) -> None:
+        self.facts: LogFacts | None = None
+        self.bell = asyncio.Event()
+
+
+class OrderAnnouncer:
+    """An `im.ports.EntryListener`; one in each process that appends."""
+
+    def __init__(
+        self, orders: OrderRepository, live: Live, relay: Outboxes, clock: Clock, *, pause_seconds: float = 1.0
+    ) -> None:
+        self._orders = orders
+        self._live = live
+        self._relay = relay
+        self._clock = clock
+        self._pause = pause_seconds
+        self._turns: dict[str, _Turn] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._closing = False
+
+    def entry_appended(self, entry: Entry, state: Any) -> None:
+        draft = entry.draft
+        if draft.kind is EntryKind.MESSAGE and draft.role != DOCTOR:
+            return
+        if draft.kind is EntryKind.RECALL and state.sender_of(draft.recalls) != state.doctor:
+            return
+        turn = self._turns.get(state.order_id)
+        if turn is None:
+            turn = self._turns[state.order_id] = _Turn()
+            self._spawn(state, turn)
+        turn.facts = facts_of(state)
+        if draft.kind is not EntryKind.MESSAGE or draft.closes is not None or turn.facts.counted_replies == 1:
+            turn.bell.set()
+
+    def announce(self, order: Order) -> None:
+        """Tell both how the order stands; before the payment, only the patient."""
+        accounts = (order.patient_account,) if order.paid_at is None else (order.patient_account, order.doctor.id)
+        self._live.send(accounts, ORDER_CHANGED, to_payload(order_out(order)))
+
+    async def close(self) -> None:
+        """Tell what waits, at once."""
+        self._closing = True
+        while self._tasks:
+            for turn in self._turns.values():
+                turn.bell.set()
+            await asyncio.wait(self._tasks)
+
+    def _spawn(self, state: ConsultState, turn: _Turn) -> None:
+        task = asyncio.create_task(self._take_turns(state.order_id, state.hospital_id, turn), name="order-announce")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take_turns(self, order_id: str, hospital_id: str, turn: _Turn) -> None:
+        try:
+            while (facts := turn.facts) is not None:
+                turn.facts = None
+                turn.bell.clear()
+                await self._tell(order_id, hospital_id, facts)
+                if not self._closing:
+                    timer = asyncio.get_running_loop().call_later(self._pause, turn.bell.set)
+                    await turn.bell.wait()
+                    timer.cancel()
+        finally:
+            del self._turns[order_id]
+
+    async def _tell(self, order_id: str, hospital_id: str, facts: LogFacts) -> None:
+        """A failure is logged: the follower writes the projection too, and a client that missed an event asks."""
+        try:
+            async with self._room:
+                await self._orders.show_log(
+                    order_id, hospital_id, facts, settled_event(order_id, hospital_id, facts, self._clock.now())
+                )
+                if facts.settled is not None:
+                    self._relay.soon(ORDERS, order_id, hospital_id)
+                order = await self._orders.find(order_id)
+            if order is not None:
+                self.announce(order)
+        except Exception as error:  # whatever it is, it concerns this hint only
+            log.warning("order.announce_failed", order_id=order_id, error=type(error).__name__, exc_info=True)

@@ -1,0 +1,66 @@
+"""What the packages below ask of the product: how a conversation begins, whose is open, who may see a medium."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from consult.domain.order import find_opening
+from consult.ports import Log, OrderRepository
+from consult.service.access import is_member
+from im.domain import Opening
+from im.errors import ConversationNotFound
+from server.kernel.actor import Actor
+from server.kernel.ids import is_id
+
+CONVERSATION: Final = "conversation"
+ORDER: Final = "order"
+
+
+@dataclass(slots=True)
+class ConsultOpener:
+    """Implements `im.ports.Opener`."""
+
+    orders: OrderRepository
+
+    async def find_opening(self, conversation_id: str) -> Opening | None:
+        """The first entry, from the order as captured; None for what is unknown or not paid."""
+        order = await self.orders.find_by_conversation(conversation_id)
+        return None if order is None else find_opening(order)
+
+
+@dataclass(slots=True)
+class ConsultDirectory:
+    """Implements `im.ports.Directory`."""
+
+    orders: OrderRepository
+
+    async def list_open_conversations(self, actor: Actor, limit: int) -> Sequence[str]:
+        return await self.orders.list_open_conversations(actor, limit)
+
+
+@dataclass(slots=True)
+class MediaOwners:
+    """Implements `media.ports.Owners`: what is shown in a conversation or an order, to its members, as of now."""
+
+    orders: OrderRepository
+    log: Log
+
+    async def may_see(self, actor: Actor, owner_kind: str, owner_id: str, media_id: str) -> bool:
+        if not is_id(owner_id):
+            return False
+        if owner_kind == ORDER:
+            order = await self.orders.find(owner_id)
+            return order is not None and is_member(actor, order) and media_id in order.image_ids
+        if owner_kind == CONVERSATION:
+            return await self._may_see_in_conversation(actor, owner_id, media_id)
+        return False
+
+    async def _may_see_in_conversation(self, actor: Actor, conversation_id: str, media_id: str) -> bool:
+        """Shown by a message that is not recalled, to whoever is a member of that freshly read log."""
+        try:
+            if not await self.log.find_media(conversation_id, media_id):
+                return False
+            snapshot = await self.log.read(conversation_id)
+        except ConversationNotFound:
+            return False
+        return actor.account_id in snapshot.summary.members

@@ -1,0 +1,98 @@
+"""What follows from the log: the order's status and lists, the money of what is settled, and notices.
+
+A consumer of the keeper's follower, at least once: each entry's effects come before the note that it was followed, and each
+effect is one that can be taken twice.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from consult.domain.log import ConsultState, facts_of, fold
+from consult.domain.notices import Notice, notices_of_entry
+from consult.domain.order import ORDERS
+from consult.ports import Log, OrderRepository, Outboxes
+from consult.service.notices import NoticeService
+from consult.service.settlement import settled_event
+from im.domain import Entry
+from server.kernel.clock import Clock, from_ms
+
+_PAGE: Final = 500
+_REMEMBERED: Final = 20_000
+
+
+class OrderProjection:
+    """Takes entry n+1 only: an older one is dropped, a gap is filled from the log."""
+
+    name = "orders"
+
+    def __init__(self, orders: OrderRepository, log: Log, notices: NoticeService, relay: Outboxes, clock: Clock) -> None:
+        self._orders = orders
+        self._log = log
+        self._notices = notices
+        self._relay = relay
+        self._clock = clock
+        self._states: OrderedDict[str, ConsultState] = OrderedDict()
+
+    async def consume(self, conversation_id: str, entries: Sequence[Entry]) -> None:
+        """Follow these entries of one conversation, which come in ascending order."""
+        state = self._states.pop(conversation_id, None)
+        followed = state.seq if state is not None else await self._orders.find_log_seq(conversation_id)
+        if followed is None:
+            return
+        told: list[Notice] = []
+        for entry in entries:
+            if state is None or entry.seq > state.seq + 1:
+                state = await self._fill(conversation_id, state, entry.seq - 1, followed, told)
+            if state is None or entry.seq == state.seq + 1:
+                state = self._take(state, entry, followed, told)
+        if state is not None and state.seq > followed:
+            await self._store(state, told)
+        if state is not None:
+            self._remember(conversation_id, state)
+
+    async def catch_up(self, conversation_id: str) -> None:
+        """Follow whatever has not been followed of this conversation."""
+        followed = self._states[conversation_id].seq if conversation_id in self._states else 0
+        page = await self._log.read_entries(conversation_id, after_seq=followed, limit=_PAGE)
+        while page.entries:
+            await self.consume(conversation_id, page.entries)
+            if not page.more:
+                return
+            page = await self._log.read_entries(conversation_id, after_seq=page.entries[-1].seq, limit=_PAGE)
+
+    async def list_followed(self, after: str, limit: int) -> list[tuple[str, int]]:
+        """Conversations in the order of their ids behind `after`, and up to which entry each is followed: for the scan."""
+        return await self._orders.list_log_seqs(after, limit)
+
+    async def _fill(
+        self, conversation_id: str, state: ConsultState | None, up_to: int, followed: int, told: list[Notice]
+    ) -> ConsultState | None:
+        while (seq := state.seq if state is not None else 0) < up_to:
+            page = await self._log.read_entries(conversation_id, after_seq=seq, limit=_PAGE)
+            if not page.entries:
+                break
+            for entry in page.entries:
+                if entry.seq <= up_to:
+                    state = self._take(state, entry, followed, told)
+        return state
+
+    def _take(self, state: ConsultState | None, entry: Entry, followed: int, told: list[Notice]) -> ConsultState:
+        state = fold(state, entry)
+        if entry.seq > followed:
+            told.extend(notices_of_entry(entry, state, from_ms(entry.at_ms)))
+        return state
+
+    async def _store(self, state: ConsultState, told: list[Notice]) -> None:
+        facts = facts_of(state)
+        await self._notices.tell(told)
+        event = settled_event(state.order_id, state.hospital_id, facts, self._clock.now())
+        await self._orders.follow_log(state.order_id, state.hospital_id, facts, event)
+        if event is not None:
+            self._relay.soon(ORDERS, state.order_id, state.hospital_id)
+
+    def _remember(self, conversation_id: str, state: ConsultState) -> None:
+        """Only after everything of it is stored: what failed is begun again from what is stored."""
+        self._states[conversation_id] = state
+        while len(self._states) > _REMEMBERED:
+            self._states.popitem(last=False)
