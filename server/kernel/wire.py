@@ -1,7 +1,7 @@
 """What every package's wire models are made of: strict bodies, clean text, instants, pages."""
 
 import base64
-import unicodedata
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
@@ -14,23 +14,17 @@ from server.kernel.errors import RequestInvalid
 
 T = TypeVar("T")
 
-_BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
-_ALLOWED_CONTROLS: Final = frozenset("\n\t\r")
+_UNCLEAN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters other than line feed, carriage return and tab; lone surrogates; what turns the direction of text."""
 
 
 def unclean(text: str) -> str | None:
     """Why this text must not be stored or shown (`control`, `bidi`, `surrogate`), or None when it is clean."""
-    if text.isascii() and text.isprintable():
+    found = _UNCLEAN.search(text)
+    if found is None:
         return None
-    for character in text:
-        category = unicodedata.category(character)
-        if category == "Cc" and character not in _ALLOWED_CONTROLS:
-            return "control"
-        if category == "Cs":
-            return "surrogate"
-        if character in _BIDI:
-            return "bidi"
-    return None
+    character = found[0]
+    return "control" if character < "\u0100" else "surrogate" if "\ud800" <= character <= "\udfff" else "bidi"
 
 
 def _clean(text: str) -> str:
