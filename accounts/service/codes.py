@@ -59,7 +59,7 @@ class CodeService:
     sender: SmsSender
     clock: Clock
     policy: SmsPolicy = field(default_factory=SmsPolicy)
-    templates: Mapping[Purpose, str] = TEMPLATES
+    templates: Mapping[Purpose, str] = field(default_factory=lambda: TEMPLATES)
     answer_within_seconds: float = _ANSWER_WITHIN_SECONDS
     _sending: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
