@@ -1,0 +1,36 @@
+"""Which staff may see what: one allow-list."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from server.kernel.actor import Actor, Role, StaffRole
+
+
+class View(StrEnum):
+    """What supervision shows; the value is the action in the audit row of each look."""
+
+    AUDIT = "admin.audit_searched"
+    ORDERS = "admin.orders_listed"
+    ORDER = "admin.order_viewed"
+    TIMELINE = "admin.timeline_viewed"
+    FIGURES = "admin.figures_viewed"
+
+
+_ORDERS: Final = frozenset({StaffRole.MEDICAL_ADMIN, StaffRole.AGENT, StaffRole.AUDITOR})
+
+ALLOWED: Final[Mapping[View, frozenset[StaffRole]]] = MappingProxyType(
+    {
+        View.AUDIT: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
+        View.ORDERS: _ORDERS,
+        View.ORDER: _ORDERS,
+        View.TIMELINE: _ORDERS,
+        View.FIGURES: frozenset({StaffRole.FINANCE, StaffRole.MEDICAL_ADMIN}),
+    }
+)
+
+
+def may_see(actor: Actor, view: View) -> bool:
+    """Staff of the hospital who hold one of the view's roles; nobody else."""
+    return actor.role is Role.STAFF and not actor.staff_roles.isdisjoint(ALLOWED[view])

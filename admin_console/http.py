@@ -1,0 +1,125 @@
+"""Supervision over HTTP. Staff only; which staff, the services decide."""
+
+from admin_console.domain.audit import RowPage
+from admin_console.service.audit import AuditQuery
+from admin_console.service.orders import StaffDesk
+from admin_console.wire import (
+    AuditPage,
+    AuditSearch,
+    HospitalFiguresOut,
+    StaffOrderPage,
+    StaffOrdersQuery,
+    figures_out,
+    order_place_from,
+    place_from,
+    row_out,
+    staff_order_out,
+)
+from consult.errors import OrderNotFound
+from consult.wire import OrderOut
+from server.kernel.clock import to_ms
+from server.kernel.edge import STAFF, Call, Route
+from server.kernel.errors import Forbidden
+from server.kernel.wire import PageQuery, encode_cursor
+
+_TAG = "supervision"
+
+
+class _Handlers:
+    def __init__(self, query: AuditQuery, desk: StaffDesk) -> None:
+        self._query = query
+        self._desk = desk
+
+    async def search_audit(self, call: Call) -> AuditPage:
+        asked: AuditSearch = call.query
+        wanted = asked.to_filter(call.actor.hospital_id)
+        return _rows(await self._query.search(call.actor, wanted, limit=asked.limit, after=place_from(asked.cursor)))
+
+    async def list_orders(self, call: Call) -> StaffOrderPage:
+        asked: StaffOrdersQuery = call.query
+        wanted = asked.to_filter(call.actor.hospital_id)
+        after = order_place_from(asked.cursor)
+        orders, more = await self._desk.list_orders(call.actor, wanted, limit=asked.limit, after=after)
+        cursor = encode_cursor(to_ms(orders[-1].created_at), orders[-1].id) if more else None
+        return StaffOrderPage(items=[staff_order_out(order) for order in orders], next_cursor=cursor)
+
+    async def view_order(self, call: Call) -> OrderOut:
+        return staff_order_out(await self._desk.view_order(call.actor, call.path["order_id"]))
+
+    async def view_timeline(self, call: Call) -> AuditPage:
+        asked: PageQuery = call.query
+        order_id, after = call.path["order_id"], place_from(asked.cursor)
+        return _rows(await self._desk.view_timeline(call.actor, order_id, limit=asked.limit, after=after))
+
+    async def view_figures(self, call: Call) -> HospitalFiguresOut:
+        return figures_out(await self._desk.view_figures(call.actor))
+
+
+def _rows(page: RowPage) -> AuditPage:
+    place = page.next
+    cursor = None if place is None else encode_cursor(place.at_ms, place.audit_id, place.seq)
+    return AuditPage(items=[row_out(row) for row in page.rows], next_cursor=cursor)
+
+
+def routes(query: AuditQuery, desk: StaffDesk) -> list[Route]:
+    handlers = _Handlers(query, desk)
+    return [
+        Route(
+            method="GET",
+            path="/admin/audit",
+            name="search_audit",
+            summary="Who did what, when; with an order, its conversation's entries too",
+            roles=STAFF,
+            handler=handlers.search_audit,
+            query=AuditSearch,
+            answer=AuditPage,
+            errors=(Forbidden,),
+            tag=_TAG,
+        ),
+        Route(
+            method="GET",
+            path="/admin/orders",
+            name="list_staff_orders",
+            summary="Orders of the hospital, newest first",
+            roles=STAFF,
+            handler=handlers.list_orders,
+            query=StaffOrdersQuery,
+            answer=StaffOrderPage,
+            errors=(Forbidden,),
+            tag=_TAG,
+        ),
+        Route(
+            method="GET",
+            path="/admin/orders/{order_id}",
+            name="view_staff_order",
+            summary="One order as it stands now",
+            roles=STAFF,
+            handler=handlers.view_order,
+            answer=OrderOut,
+            errors=(Forbidden, OrderNotFound),
+            tag=_TAG,
+        ),
+        Route(
+            method="GET",
+            path="/admin/orders/{order_id}/timeline",
+            name="view_order_timeline",
+            summary="All that was done and refused about an order, oldest first",
+            roles=STAFF,
+            handler=handlers.view_timeline,
+            query=PageQuery,
+            answer=AuditPage,
+            errors=(Forbidden, OrderNotFound),
+            tag=_TAG,
+        ),
+        Route(
+            method="GET",
+            path="/admin/figures",
+            name="view_hospital_figures",
+            summary="Orders by status, money, and how many were answered",
+            roles=STAFF,
+            handler=handlers.view_figures,
+            answer=HospitalFiguresOut,
+            errors=(Forbidden,),
+            tag=_TAG,
+        ),
+    ]

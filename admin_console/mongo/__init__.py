@@ -1,0 +1,31 @@
+"""The only place of supervision that sees documents: its own checkpoints, and others' orders and audit rows, read."""
+
+from typing import Final
+
+from pymongo import DESCENDING, IndexModel
+
+from admin_console.mongo.audit import MongoAuditRows
+from admin_console.mongo.checkpoints import CHECKPOINTS, FEED_PLACES, MongoArchive, MongoCheckpoints, MongoFeed
+from admin_console.mongo.ledger import MongoLedger
+from admin_console.mongo.orders import STAFF_ORDER_INDEXES, MongoStaffOrders
+from consult.mongo.codec import ORDERS
+from server.kernel.mongo import Indexes
+
+INDEXES: Final[Indexes] = {
+    CHECKPOINTS: [IndexModel([("hospital_id", DESCENDING), ("_id", DESCENDING)])],
+    FEED_PLACES: [],
+    ORDERS: STAFF_ORDER_INDEXES,
+}
+
+OUTBOXES: Final[tuple[str, ...]] = ()
+
+__all__ = [
+    "INDEXES",
+    "OUTBOXES",
+    "MongoArchive",
+    "MongoAuditRows",
+    "MongoCheckpoints",
+    "MongoFeed",
+    "MongoLedger",
+    "MongoStaffOrders",
+]

@@ -1,0 +1,113 @@
+"""What supervision needs from the outside."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from admin_console.domain.audit import AuditFilter, Place, ShownRow
+from admin_console.domain.checkpoints import Checkpoint, Head
+from admin_console.domain.orders import MoneyTotals, OrderCounts, OrderFilter
+from consult.domain.order import Order
+from im.domain import EntryPage, Snapshot
+
+
+class AuditReader(Protocol):
+    async def search(self, wanted: AuditFilter, *, limit: int, after: Place | None, newest_first: bool) -> Sequence[ShownRow]:
+        """Recorded rows behind the place, in order of instant and audit_id."""
+        ...
+
+
+class LogReader(Protocol):
+    """`im.service.ConversationLog`, read. Raises ConversationNotFound where there is no log (yet)."""
+
+    async def read_entries(
+        self, conversation_id: str, *, after_seq: int | None = None, before_seq: int | None = None, limit: int = 100
+    ) -> EntryPage: ...
+
+    async def read_fresh(self, conversation_id: str) -> Snapshot: ...
+
+
+class OrderLookup(Protocol):
+    async def find_order(self, hospital_id: str, order_id: str) -> Order | None:
+        """The order, if it is this hospital's."""
+        ...
+
+
+class StaffOrders(OrderLookup, Protocol):
+    async def list_orders_for_staff(
+        self, wanted: OrderFilter, *, limit: int, after: tuple[datetime, str] | None
+    ) -> Sequence[Order]:
+        """Newest first, behind the place `after` (made at, id)."""
+        ...
+
+    async def count_orders(self, hospital_id: str) -> OrderCounts: ...
+
+
+class LedgerReader(Protocol):
+    async def totals(self, hospital_id: str) -> MoneyTotals:
+        """Sums of all postings of the hospital."""
+        ...
+
+
+FeedPlace = Mapping[str, Any]
+"""How far each collection was followed; opaque, kept as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Heads of streams with new items since a place, and the place after them. `tampered`: operations other than an insert."""
+
+    heads: tuple[Head, ...]
+    place: FeedPlace
+    tampered: tuple[str, ...] = field(default=())
+
+
+class StreamFeed(Protocol):
+    async def changed_since(self, place: FeedPlace | None) -> Changed:
+        """What changed behind the place; all streams where there is no place, or it is lost."""
+        ...
+
+
+class CheckpointStore(Protocol):
+    async def find_last(self) -> Checkpoint | None: ...
+
+    async def insert(self, checkpoint: Checkpoint) -> bool:
+        """False where another with this number is there."""
+        ...
+
+    def list_after(self, number: int) -> AsyncIterator[Checkpoint]:
+        """In order of their numbers. Raises CheckpointUnreadable."""
+        ...
+
+    async def find_place(self) -> FeedPlace | None: ...
+
+    async def save_place(self, place: FeedPlace) -> None: ...
+
+
+class CheckpointFile(Protocol):
+    """Checkpoints outside the database."""
+
+    async def find_last(self) -> Checkpoint | None:
+        """Mends a last line that a crash tore off. Raises CheckpointUnreadable."""
+        ...
+
+    async def append(self, checkpoint: Checkpoint) -> None:
+        """On disk when it returns."""
+        ...
+
+    def lines(self) -> AsyncIterator[Checkpoint | None]:
+        """All of them, in the order in which they stand; None for a line that cannot be read."""
+        ...
+
+
+class Archive(Protocol):
+    """The streams as stored, raw."""
+
+    def documents(self, kind: str) -> AsyncIterator[Mapping[str, Any]]:
+        """All documents of a collection in order of `_id`; instants are integers of milliseconds."""
+        ...
+
+    def checkpoints(self) -> AsyncIterator[Checkpoint | None]:
+        """Those in the database, by number; None for one that cannot be read."""
+        ...

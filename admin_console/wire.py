@@ -1,0 +1,174 @@
+"""What of supervision crosses the network."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
+
+from admin_console.domain.audit import AuditFilter, Place, ShownRow
+from admin_console.domain.orders import HospitalFigures, OrderFilter
+from consult.domain.order import Order
+from consult.domain.status import OrderStatus
+from consult.wire import OrderOut, order_out
+from server.kernel.clock import from_ms, to_ms
+from server.kernel.errors import RequestInvalid
+from server.kernel.wire import Id, Instant, Page, PageQuery, WireModel, decode_cursor
+
+_RFC3339: Final = re.compile(r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$")
+_FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(2999, 1, 1, tzinfo=UTC)
+_LAST_MS: Final = to_ms(_LAST)
+_LAST_SEQ: Final = 2**53
+
+
+def _rfc3339(value: Any) -> Any:
+    if isinstance(value, str) and not _RFC3339.match(value):
+        raise ValueError("must be an RFC 3339 instant, such as 2026-01-05T02:00:00.000Z")
+    return value
+
+
+def _in_range(value: datetime) -> datetime:
+    if not to_ms(_FIRST) <= to_ms(value) <= _LAST_MS:
+        raise ValueError("must be between the years 2000 and 2999")
+    return from_ms(to_ms(value))
+
+
+InstantIn = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_in_range)]
+"""An RFC 3339 instant; whole milliseconds, UTC."""
+
+_Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class AuditSearch(PageQuery):
+    """`since` is included, `until` is not. With `order_id` the entries of its conversation are rows too."""
+
+    actor: _Word | None = None
+    subject: _Word | None = None
+    action: _Word | None = None
+    order_id: Id | None = None
+    since: InstantIn | None = None
+    until: InstantIn | None = None
+
+    def to_filter(self, hospital_id: str) -> AuditFilter:
+        return AuditFilter(hospital_id, self.actor, self.subject, self.action, self.order_id, self.since, self.until)
+
+
+class ActorOut(WireModel):
+    account_id: str
+    role: str
+
+
+class AuditRowOut(WireModel):
+    """`request_id` is null for an entry of a conversation: its `subject` (`conversation:seq`) says where it stands."""
+
+    audit_id: str
+    at: Instant
+    actor: ActorOut
+    action: str
+    subject: str
+    order_id: str | None
+    outcome: Literal["ok", "denied"]
+    request_id: str | None
+
+
+class AuditPage(Page[AuditRowOut]):
+    """Newest first; a timeline oldest first."""
+
+
+class StaffOrdersQuery(PageQuery):
+    """`since` (included) and `until` (not) are about when the order was made; `number` is the whole order number."""
+
+    status: OrderStatus | None = None
+    doctor_id: Id | None = None
+    number: Annotated[str, StringConstraints(min_length=1, max_length=32)] | None = None
+    since: InstantIn | None = None
+    until: InstantIn | None = None
+
+    def to_filter(self, hospital_id: str) -> OrderFilter:
+        return OrderFilter(hospital_id, self.status, self.doctor_id, self.number, self.since, self.until)
+
+
+class StaffOrderPage(Page[OrderOut]):
+    """Newest first."""
+
+
+class CountsOut(WireModel):
+    pending_payment: int
+    awaiting_doctor: int
+    in_session: int
+    completed: int
+    cancelled: int
+    refunding: int
+    refunded: int
+
+
+class MoneyOut(WireModel):
+    """paid = held + earned + refunded, to the fen."""
+
+    paid_fen: int
+    held_fen: int
+    earned_fen: int
+    refunded_fen: int
+
+
+class HospitalFiguresOut(WireModel):
+    """`replied_rate` from 0 to 1: of the paid orders that were answered or are over, the part that was answered; null where
+    there is none."""
+
+    orders: int
+    by_status: CountsOut
+    replied_rate: float | None
+    money: MoneyOut
+
+
+def row_out(row: ShownRow) -> AuditRowOut:
+    return AuditRowOut(
+        audit_id=row.audit_id,
+        at=row.at,
+        actor=ActorOut(account_id=row.account_id, role=row.role),
+        action=row.action,
+        subject=row.subject,
+        order_id=row.order_id,
+        outcome=row.outcome.value,
+        request_id=row.request_id,
+    )
+
+
+def staff_order_out(order: Order) -> OrderOut:
+    return order_out(order)
+
+
+def figures_out(figures: HospitalFigures) -> HospitalFiguresOut:
+    by_status, money = figures.counts.by_status, figures.money
+    return HospitalFiguresOut(
+        orders=sum(by_status.values()),
+        by_status=CountsOut(**{status.value: count for status, count in by_status.items()}),
+        replied_rate=figures.counts.replied_rate,
+        money=MoneyOut(
+            paid_fen=money.paid_fen,
+            held_fen=money.held_fen,
+            earned_fen=money.earned_fen,
+            refunded_fen=money.refunded_fen,
+        ),
+    )
+
+
+def place_from(cursor: str | None) -> Place | None:
+    """Raises RequestInvalid for a cursor that is not one of ours."""
+    if cursor is None:
+        return None
+    at_ms, audit_id, seq = decode_cursor(cursor, int, str, int)
+    if not 0 <= at_ms <= _LAST_MS or not 0 <= seq <= _LAST_SEQ or not 0 < len(audit_id) <= 64:
+        raise RequestInvalid(cursor="is not one of ours")
+    return Place(at_ms, audit_id, seq)
+
+
+def order_place_from(cursor: str | None) -> tuple[datetime, str] | None:
+    """Raises RequestInvalid for a cursor that is not one of ours."""
+    if cursor is None:
+        return None
+    at_ms, order_id = decode_cursor(cursor, int, str)
+    if not 0 <= at_ms <= _LAST_MS:
+        raise RequestInvalid(cursor="is not one of ours")
+    return from_ms(at_ms), order_id
