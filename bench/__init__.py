@@ -1,0 +1,1 @@
+"""What the product can do, measured from outside. See `python -m bench.messages --help`."""

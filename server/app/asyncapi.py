@@ -1,0 +1,90 @@
+"""AsyncAPI 3.0 from the registry of socket commands and events: what stands here is what the runner does."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from im.commands import SocketCommand, SocketEvent
+from im.wire import ErrorAck
+from server import __version__
+from server.kernel.errors import (
+    AuthRequired,
+    DomainError,
+    Forbidden,
+    Internal,
+    RequestInvalid,
+    RequestRateLimited,
+    Unavailable,
+)
+
+_REF: Final = "#/components/schemas/{name}"
+_COMMON: Final = (RequestInvalid, RequestRateLimited, Forbidden, Unavailable, Internal)
+"""What the runner itself can answer to any command."""
+
+_CONNECT: Final = "Connect with `auth: {token}`. Refused: `connect_error` with `data: {code, kind, fields}`."
+
+
+def asyncapi(commands: Sequence[SocketCommand], events: Sequence[SocketEvent]) -> dict[str, Any]:
+    """The document of these commands and events."""
+    types = [t for command in commands for t in (command.body, command.answer)]
+    types += [event.body for event in events if not isinstance(event.body, dict)]
+    references, components = msgspec.json.schema_components([*types, ErrorAck], ref_template=_REF)
+    schemas = dict(zip([*types, ErrorAck], references, strict=True))
+    commands, events = sorted(commands, key=lambda c: c.name), sorted(events, key=lambda e: e.name)
+    messages: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    for command in commands:
+        messages[f"command.{command.name}"] = _message(command.name, command.summary, schemas[command.body])
+        acknowledgement = {"oneOf": [schemas[command.answer], schemas[ErrorAck]]}
+        messages[f"ack.{command.name}"] = _message(command.name, "The acknowledgement.", acknowledgement)
+        operations[f"command.{command.name}"] = _command(command)
+    for event in events:
+        schema = event.body if isinstance(event.body, dict) else schemas[event.body]
+        messages[f"event.{event.name}"] = _message(event.name, event.summary, schema)
+        operations[f"event.{event.name}"] = {
+            "action": "send",
+            "channel": {"$ref": "#/channels/socket"},
+            "summary": event.summary,
+            "messages": [_on_channel(f"event.{event.name}")],
+        }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Yunzhen", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "defaultContentType": "application/json",
+        "channels": {
+            "socket": {
+                "address": "/socket.io/",
+                "title": "Socket.IO, namespace `/`",
+                "description": _CONNECT,
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+                "x-refusals": sorted(error.code for error in (AuthRequired, RequestRateLimited, Unavailable)),
+            }
+        },
+        "operations": operations,
+        "components": {"messages": messages, "schemas": components},
+    }
+
+
+def _command(command: SocketCommand) -> dict[str, Any]:
+    return {
+        "action": "receive",
+        "channel": {"$ref": "#/channels/socket"},
+        "summary": command.summary,
+        "messages": [_on_channel(f"command.{command.name}")],
+        "reply": {"channel": {"$ref": "#/channels/socket"}, "messages": [_on_channel(f"ack.{command.name}")]},
+        "x-roles": sorted(command.roles),
+        "x-errors": sorted({error.code for error in _errors(command)}),
+    }
+
+
+def _errors(command: SocketCommand) -> tuple[type[DomainError], ...]:
+    return (*command.errors, *_COMMON)
+
+
+def _message(name: str, summary: str, schema: Any) -> dict[str, Any]:
+    return {"name": name, "summary": summary, "payload": schema}
+
+
+def _on_channel(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/channels/socket/messages/{name}"}
