@@ -98,9 +98,7 @@ class GroupCommit:
             return
         self._waiting.append((raw, done))
         if len(self._flushers) < self._in_flight:
-            flusher = asyncio.get_running_loop().create_task(self._flush(), name="group-commit")
-            self._flushers.add(flusher)
-            flusher.add_done_callback(self._flusher_done)
+            self._start_flusher()
 
     async def insert(self, raw: bytes) -> Outcome:
         """`submit`, awaited. Whoever is cancelled here leaves the insert under way."""
@@ -111,19 +109,31 @@ class GroupCommit:
     async def close(self, seconds: float = 10.0) -> None:
         """Store what waits, for so long at most; what is left then has an unknown outcome. Nothing is taken any more."""
         self._closed = True
-        if self._flushers:
-            _, late = await asyncio.wait(set(self._flushers), timeout=seconds)
-            for flusher in late:
-                flusher.cancel()
-            if late:
-                await asyncio.wait(late)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self._flushers and (left := deadline - loop.time()) > 0:
+            await asyncio.wait(set(self._flushers), timeout=left)
+            await asyncio.sleep(0)
+        late = set(self._flushers)
+        for flusher in late:
+            flusher.cancel()
+        if late:
+            await asyncio.wait(late)
         self._give_up_waiting()
 
+    def _start_flusher(self) -> None:
+        flusher = asyncio.get_running_loop().create_task(self._flush(), name="group-commit")
+        self._flushers.add(flusher)
+        flusher.add_done_callback(self._flusher_done)
+
     def _flusher_done(self, flusher: asyncio.Task[None]) -> None:
-        """A flusher ends when nothing waits. One that was cancelled before it began takes what waits with it."""
+        """A flusher ends when nothing waits; what came between its last look and its end needs a new one. One that was
+        cancelled takes what waits with it."""
         self._flushers.discard(flusher)
         if flusher.cancelled():
             self._give_up_waiting()
+        elif self._waiting and len(self._flushers) < self._in_flight:
+            self._start_flusher()
 
     def _give_up_waiting(self) -> None:
         waiting, self._waiting = self._waiting, deque()
