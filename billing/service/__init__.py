@@ -1,0 +1,1 @@
+"""Use cases of money: payments in `payments`, refunds in `refunds`."""
