@@ -76,14 +76,14 @@ def routes(
 def _order_routes(orders: OrderService, payments: OrderPaymentService) -> list[Route]:
     async def create(call: Call) -> OrderOut:
         body: OrderIn = call.body
-        consent = ConsentGiven(body.consent.version, body.consent.sha256, body.consent.record_access)
+        given = body.consent
         request = OrderRequest(
             doctor_id=body.doctor_id,
             patient_id=body.patient_id,
             kind=OrderKind(body.kind),
             complaint=body.complaint,
             image_ids=tuple(body.image_ids),
-            consent=consent,
+            consent=None if given is None else ConsentGiven(given.version, given.sha256, given.record_access),
         )
         return order_out(await orders.create_order(call.actor, call.seed_id, request))
 

@@ -36,11 +36,13 @@ class Patients(Protocol):
 
 
 class Consents(Protocol):
-    async def current(self, kind: str = "consult") -> Consent: ...
+    async def require(self, version: str, sha256: str) -> Consent:
+        """The text in force that was agreed to, in whichever language. Raises ConsentMismatch."""
+        ...
 
 
 class OrderMedia(Protocol):
-    async def claim_for_order(self, actor: Actor, hospital_id: str, order_id: str, media_ids: Sequence[str]) -> None: ...
+    async def claim_for_order(self, actor: Actor, hospital_id: str, order_id: str, media_ids: Collection[str]) -> None: ...
 
 
 class Log(Protocol):

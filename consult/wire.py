@@ -26,18 +26,20 @@ def _not_blank(text: str) -> str:
 class ConsentIn(WireModel):
     """The consent that was shown and agreed to, and whether the doctor may see the patient's records."""
 
-    version: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    version: Annotated[str, StringConstraints(max_length=128)]
+    sha256: Annotated[str, StringConstraints(max_length=128)]
     record_access: bool
 
 
 class OrderIn(WireModel):
+    """Without the consent that is in force there is no order: `order.consent_required`, also where none is given."""
+
     doctor_id: Id
     patient_id: Id
     kind: Literal["consult", "revisit"]
     complaint: Complaint
     image_ids: Annotated[list[Id], Field(max_length=MOST_IMAGES)]
-    consent: ConsentIn
+    consent: ConsentIn | None = None
 
     _says_something = field_validator("complaint")(_not_blank)
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from accounts.domain.doctors import Doctor
 from accounts.domain.patients import Patient
+from accounts.errors import ConsentMismatch
 from consult.domain.log import Policy
 from consult.domain.order import ORDERS, ConsentGiven, Order, OrderDoctor, OrderKind, OrderPatient
 from consult.domain.status import OrderStatus, Phase
@@ -54,7 +55,7 @@ class OrderRequest:
     kind: OrderKind
     complaint: str
     image_ids: tuple[str, ...]
-    consent: ConsentGiven
+    consent: ConsentGiven | None
 
 
 @dataclass(slots=True)
@@ -82,12 +83,12 @@ class OrderService:
         if (made := await self.orders.find(order_id)) is not None:
             return self._own(actor, made)
         patient = await self.patients.access_patient(actor, request.patient_id)
-        await self._require_consent(request.consent)
+        consent = await self._require_consent(request.consent)
         doctor = await self._available_doctor(request.doctor_id)
         await self._require_visit(request.kind, doctor, patient)
         if request.image_ids:
             await self.media.claim_for_order(actor, doctor.hospital_id, order_id, request.image_ids)
-        order = self._new_order(actor, order_id, request, doctor, patient)
+        order = self._new_order(actor, order_id, request, consent, doctor, patient)
         event = event_of(
             actor,
             "consult.order_created",
@@ -98,7 +99,7 @@ class OrderService:
             doctor_id=doctor.id,
             patient_id=patient.id,
             fee_fen=order.fee_fen,
-            record_access=request.consent.record_access,
+            record_access=consent.record_access,
         )
         stored = self._own(actor, await self.orders.insert(order, event))
         self.relay.soon(ORDERS, stored.id, stored.hospital_id)
@@ -137,10 +138,15 @@ class OrderService:
             raise OrderDoctorUnavailable
         return doctor
 
-    async def _require_consent(self, given: ConsentGiven) -> None:
-        current = await self.consents.current("consult")
-        if (given.version, given.sha256) != (current.version, current.sha256):
+    async def _require_consent(self, given: ConsentGiven | None) -> ConsentGiven:
+        """What was agreed to is the very text that is in force, in whichever language."""
+        if given is None:
             raise OrderConsentRequired
+        try:
+            await self.consents.require(given.version, given.sha256)
+        except ConsentMismatch as error:
+            raise OrderConsentRequired from error
+        return given
 
     async def _require_visit(self, kind: OrderKind, doctor: Doctor, patient: Patient) -> None:
         if kind is not OrderKind.REVISIT:
@@ -148,7 +154,9 @@ class OrderService:
         if self.visits is None or not await self.visits.has_offline_visit(doctor.hospital_id, patient.id):
             raise OrderRevisitUnavailable
 
-    def _new_order(self, actor: Actor, order_id: str, request: OrderRequest, doctor: Doctor, patient: Patient) -> Order:
+    def _new_order(
+        self, actor: Actor, order_id: str, request: OrderRequest, consent: ConsentGiven, doctor: Doctor, patient: Patient
+    ) -> Order:
         now = self.clock.now()
         return Order(
             id=order_id,
@@ -162,7 +170,7 @@ class OrderService:
             doctor=OrderDoctor(doctor.id, doctor.name, doctor.title, doctor.department_name),
             complaint=request.complaint,
             image_ids=request.image_ids,
-            consent=request.consent,
+            consent=consent,
             fee_fen=doctor.fee_fen,
             conversation_id=new_id(),
             created_at=now,
