@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 NODE_PROJECT := $(wildcard tests/node/package.json)
 NODE_INSTALLED := $(if $(NODE_PROJECT),tests/node/node_modules/.installed)
 
-.PHONY: setup run test lint types bench lock clean
+.PHONY: setup compiled run test lint types bench lock clean
 
 ## setup: the virtual environment with all locked dependencies, those of the tests too
 setup: $(INSTALLED) $(NODE_INSTALLED)
@@ -29,13 +29,16 @@ tests/node/node_modules/.installed: $(INSTALLED) tests/node/package.json $(wildc
 	  ci --prefix tests/node --no-audit --no-fund --loglevel=error
 	@touch $@
 
-## run: the whole product on this machine; Ctrl-C stops it
-run: setup
+# Compiled ahead, since many processes start at once, and some environments forbid them to keep what they compiled.
+compiled: setup
 	@$(BIN)/python -m compileall -q $(PACKAGES)
+
+## run: the whole product on this machine; Ctrl-C stops it
+run: compiled
 	@$(BIN)/yunzhen run
 
 ## test: the whole suite
-test: setup lint types
+test: compiled lint types
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 ## lint: style, format and the directions of imports
@@ -48,8 +51,7 @@ types: setup
 	$(BIN)/mypy
 
 ## bench: messages over real sockets; JSON out
-bench: setup
-	@$(BIN)/python -m compileall -q $(PACKAGES)
+bench: compiled
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 ## lock: pin all dependencies by version and hash
