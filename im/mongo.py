@@ -1,16 +1,20 @@
 """Where conversations are kept: the log, receipts, and the follower's place."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
+from bson.int64 import Int64
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from im.codec import LAST_SEQ, RAW_OPTIONS
 from im.domain import Receipt
 from im.group_commit import OperationTime
+from server.kernel.actor import PLATFORM
 from server.kernel.errors import Unavailable
 from server.kernel.ids import id_bytes
 from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document, Indexes
@@ -28,6 +32,9 @@ INDEXES: Final[Indexes] = {
 OUTBOXES: Final[tuple[str, ...]] = ()
 
 _BATCH: Final = 500
+_CLOSE_SECONDS: Final = 1.0
+_PLACE_LOST: Final = frozenset({136, 222, 260, 280, 286})
+"""CappedPositionLost, CloseChangeStream, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
 
 
 class LogStore:
@@ -83,9 +90,12 @@ class LogStore:
         heads: list[tuple[bytes, int, str]] = []
         while len(heads) < limit:
             condition: dict[str, Any] = {} if below is None else {"_id": {"$lt": position(below, 0)}}
-            found = await self.collection.find_one(
-                condition, projection={"hospital_id": True}, sort=[("_id", DESCENDING)], comment=ALL_HOSPITALS
-            )
+            try:
+                found = await self.collection.find_one(
+                    condition, projection={"hospital_id": True}, sort=[("_id", DESCENDING)], comment=ALL_HOSPITALS
+                )
+            except PyMongoError as error:
+                raise Unavailable from error
             if found is None:
                 break
             below = found["_id"][:16]
@@ -148,3 +158,118 @@ def _receipt_id(conversation_id: str, account_id: str) -> bytes:
 
 def _receipt(document: Mapping[str, Any]) -> Receipt:
     return Receipt(document["conversation_id"], document["account_id"], document["delivered_seq"], document["read_seq"])
+
+
+class LogChanges:
+    """The log's change stream, batch by batch, with plain commands: a batch is handed on as it came, in one round trip.
+
+    Every call may raise Unavailable (open it again at the last token) or PlaceLost (that token leads nowhere any more).
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._session: AsyncClientSession | None = None
+        self._cursor_id = 0
+        self._first: list[Document] = []
+        self.token: Document | None = None
+        """Where the stream is: everything before it has been given out."""
+
+    async def open(self, token: Document | None) -> None:
+        """Begin behind `token`, or at this moment."""
+        self._session = self._database.client.start_session()
+        start = {"resumeAfter": token} if token is not None else {}
+        reply = await self._command(
+            {
+                "aggregate": LOG,
+                "pipeline": [
+                    {"$changeStream": start},
+                    {"$match": {"operationType": "insert"}},
+                    {"$project": {"fullDocument": True}},
+                ],
+                "cursor": {},
+                "readConcern": {"level": "majority"},
+                "comment": ALL_HOSPITALS,
+            }
+        )
+        self._take(reply["cursor"], "firstBatch")
+
+    async def next(self, wait_seconds: float) -> list[Document]:
+        """The next entries' documents in the order in which they were stored; none if none came in that time."""
+        if not self._first:
+            command = {"getMore": Int64(self._cursor_id), "collection": LOG, "maxTimeMS": int(wait_seconds * 1_000)}
+            self._take((await self._command(command))["cursor"], "nextBatch")
+        documents, self._first = self._first, []
+        return documents
+
+    async def close(self) -> None:
+        """End the stream on the server too, if it answers soon."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        with suppress(PyMongoError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                if self._cursor_id:
+                    await self._database.command({"killCursors": LOG, "cursors": [Int64(self._cursor_id)]}, session=session)
+                await session.end_session()
+
+    async def _command(self, command: Document) -> Document:
+        try:
+            return await self._database.command(command, codec_options=RAW_OPTIONS, session=self._session)
+        except OperationFailure as error:
+            if error.code in _PLACE_LOST or error.has_error_label("NonResumableChangeStreamError"):
+                raise PlaceLost from error
+            raise Unavailable from error
+        except PyMongoError as error:
+            raise Unavailable from error
+
+    def _take(self, cursor: Mapping[str, Any], batch: str) -> None:
+        self._cursor_id = cursor["id"]
+        self._first = [change["fullDocument"] for change in cursor[batch]]
+        self.token = cursor.get("postBatchResumeToken", self.token)
+        if not self._cursor_id:  # the collection was dropped or renamed
+            raise PlaceLost
+
+
+class PlaceLost(Exception):
+    """The change stream cannot go on where it was: too long ago, restored from a copy, or another collection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a follower got: its token, who had been told everything up to there, and what is still owed to whom."""
+
+    token: Document | None = None
+    consumers: frozenset[str] = frozenset()
+    owed: tuple[tuple[str, str], ...] = ()
+
+
+class PlaceStore:
+    """Keeps the place of a follower, by its name."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._places: Collection = database[FOLLOWERS]
+        self._key = {"_id": name, "hospital_id": PLATFORM}
+
+    async def load(self) -> Place:
+        try:
+            found = await self._places.find_one(self._key)
+        except PyMongoError as error:
+            raise Unavailable from error
+        if found is None:
+            return Place()
+        owed = tuple((consumer, conversation) for consumer, conversation in found["owed"])
+        return Place(found["token"], frozenset(found["consumers"]), owed)
+
+    async def save(self, place: Place) -> None:
+        values = {"token": place.token, "consumers": sorted(place.consumers), "owed": [list(pair) for pair in place.owed]}
+        try:
+            await self._places.update_one(self._key, {"$set": values}, upsert=True)
+        except PyMongoError as error:
+            raise Unavailable from error
+
+    async def forget(self) -> None:
+        """After a restore: the next follower compares everything."""
+        try:
+            await self._places.delete_one(self._key)
+        except PyMongoError as error:
+            raise Unavailable from error
