@@ -129,7 +129,8 @@ class Accounts:
             self.relay.on(action, consumer)
 
         async def note(event: Event) -> None:
-            self.revoked.append(event)
+            if event.id not in {seen.id for seen in self.revoked}:  # delivered at least once
+                self.revoked.append(event)
 
         self.relay.on("accounts.session_revoked", note)
 
