@@ -9,7 +9,7 @@ sum over all accounts is always zero, and
 holds per payment and in all, where *refunded* counts refunds that are payable, paid out or not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -287,13 +287,13 @@ class LedgerReport:
         return not self.faults
 
 
-def check_payment(payment: Payment, sets: list[PostingSet]) -> list[LedgerFault]:
-    """Whether a payment's sums are what its postings say, and money is conserved in it."""
+def check_payment(payment: Payment, booked: Sequence[tuple[Entry, Mapping[str, int]]]) -> list[LedgerFault]:
+    """Whether a payment's sums are what its postings (entry and lines) say, and money is conserved in it."""
     by_entry = dict.fromkeys(Entry, 0)
     accounts: dict[str, int] = {}
-    for posting_set in sets:
-        by_entry[posting_set.entry] += sum(amount for amount in posting_set.lines.values() if amount > 0)
-        for account, amount in posting_set.lines.items():
+    for entry, lines in booked:
+        by_entry[entry] += sum(amount for amount in lines.values() if amount > 0)
+        for account, amount in lines.items():
             accounts[account] = accounts.get(account, 0) + amount
     found: dict[str, Any] = {
         "captured": (payment.captured_fen, by_entry[Entry.CAPTURED]),

@@ -268,10 +268,10 @@ class MongoPayments:
         return LedgerReport(payments, sets, totals, tuple(faults))
 
     async def _verify_batch(self, payments: list[Payment], session: AsyncClientSession) -> list[LedgerFault]:
-        by_payment: dict[str, list[PostingSet]] = {payment.id: [] for payment in payments}
+        by_payment: dict[str, list[tuple[Entry, dict[str, int]]]] = {payment.id: [] for payment in payments}
         query = {"payment_id": {"$in": list(by_payment)}}
         async for document in self._postings.find(query, session=session, comment=ALL_HOSPITALS):
-            by_payment[document["payment_id"]].append(_posting(document))
+            by_payment[document["payment_id"]].append((Entry(document["entry"]), document["lines"]))
         refunds: dict[str, int] = dict.fromkeys(by_payment, 0)
         async for document in self._refunds.find(query, session=session, comment=ALL_HOSPITALS):
             refunds[document["payment_id"]] += document["amount_fen"]
@@ -414,15 +414,3 @@ def _posting_document(posting: PostingSet) -> Document:
         "at": posting.at,
         "lines": dict(posting.lines),
     }
-
-
-def _posting(document: Document) -> PostingSet:
-    return PostingSet(
-        id=document["_id"],
-        hospital_id=document["hospital_id"],
-        order_id=document["order_id"],
-        payment_id=document["payment_id"],
-        entry=Entry(document["entry"]),
-        at=document["at"],
-        lines=document["lines"],
-    )

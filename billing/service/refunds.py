@@ -66,11 +66,12 @@ class RefundService:
         same refund. Raises RefundRefused when that much is not there."""
         refund_id = derived_id("refund", payment_id, cause)
         for _ in range(_TRIES):
-            if (known := await self.payments.find_refund(refund_id)) is not None:
-                return known
+            # In this order: a payment that shows this refund's reservation was read after the refund was there to be found.
             payment = await self.payments.find(payment_id)
             if payment is None or payment.hospital_id != hospital_id:
                 raise PaymentNotFound()
+            if (known := await self.payments.find_refund(refund_id)) is not None:
+                return known
             refund = await self._reserve(payment, refund_id, cause, refund_amount(payment, amount_fen))
             if refund is not None:
                 self.relay.soon(REFUNDS, refund.id, hospital_id)
