@@ -45,6 +45,7 @@ class Child:
         self.name = name
         self.log = log
         self._process = process
+        self._is_buried = False
 
     @classmethod
     def start(
@@ -91,7 +92,10 @@ class Child:
         return await self.wait()
 
     def kill(self) -> None:
-        """End its whole group at once, what it left behind included."""
+        """End its whole group at once, what it left behind included. Once only: later the number may be another's."""
+        if self._is_buried:
+            return
+        self._is_buried = self.exit_code is not None
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -73,6 +73,7 @@ class Supervisor:
         self._port = settings.port or free_port()
         self._sim_port = settings.sim_port or free_port(taken=[self._port])
         self._children: dict[Part, Child] = {}
+        self._keeping: list[asyncio.Task[None]] = []
         self._ready_pids: set[int] = set()
         self._environment: Mapping[str, str] = {}
         self._is_up = False
@@ -102,11 +103,17 @@ class Supervisor:
         ready = ReadySocket()
         loop = asyncio.get_running_loop()
         loop.add_reader(ready.fileno(), lambda: self._ready_pids.update(ready.ready_pids()))
+        self._environment = self._child_environment(Addresses("", ""), ready.address)
         try:
+            self._begin(Part("simulators", "simulators"))  # they need no database: they start while it does
             async with databases(self._settings, exclusive=True, say=say) as found:
                 self._environment = self._child_environment(found, ready.address)
-                await self._run_parts()
+                try:
+                    await self._run_parts()
+                finally:
+                    await self._end()
         finally:
+            await self._end()
             loop.remove_reader(ready.fileno())
             ready.close()
 
@@ -141,20 +148,37 @@ class Supervisor:
         return [*serves, *(Part(word, word) for word in ("keeper", "worker", "beat"))]
 
     async def _run_parts(self) -> None:
-        keeping = [asyncio.create_task(self._keep(Part("simulators", "simulators")), name="simulators")]
+        await self._seed()
+        for part in self._parts:
+            self._begin(part)
+        self._keeping.append(asyncio.create_task(self._keep_logs_small(), name="logs"))
+        await self._unless_failed(self._until_up())
+        self._is_up = True
+        self._introduce()
+        await self._unless_failed(asyncio.Event().wait())
+
+    def _begin(self, part: Part) -> None:
+        self._keeping.append(asyncio.create_task(self._keep(part), name=part.name))
+
+    async def _unless_failed(self, wanted: Awaitable[Any]) -> None:
+        """Until `wanted` is done. Raises what a keeper of a part raised before."""
+        waiting = asyncio.ensure_future(wanted)
         try:
-            await self._seed()
-            keeping += [asyncio.create_task(self._keep(part), name=part.name) for part in self._parts]
-            keeping.append(asyncio.create_task(self._keep_logs_small(), name="logs"))
-            await _first(self._until_up(), keeping)
-            self._is_up = True
-            self._introduce()
-            await _first(asyncio.Event().wait(), keeping)
+            done, _ = await asyncio.wait({waiting, *self._keeping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            for task in keeping:
-                task.cancel()
-            await asyncio.gather(*keeping, return_exceptions=True)
-            await self._stop_all()
+            waiting.cancel()
+
+    async def _end(self) -> None:
+        """Nothing is started again from here on, and all that runs is stopped: the server first, so that nothing new begins;
+        then what works in the background; then the outside world. Twice is once."""
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        for words, seconds in _STOPS:
+            children = [child for part, child in self._children.items() if part.word in words]
+            await asyncio.gather(*(child.stop(seconds) for child in children))
 
     async def _seed(self) -> None:
         """Migrations, and demo data into an empty database. Nothing else begins before they are done."""
@@ -246,12 +270,6 @@ class Supervisor:
         say("ready")
         notify_ready()
 
-    async def _stop_all(self) -> None:
-        """The server first, so that nothing new begins; then what works in the background; then the outside world."""
-        for words, seconds in _STOPS:
-            children = [child for part, child in self._children.items() if part.word in words]
-            await asyncio.gather(*(child.stop(seconds) for child in children))
-
 
 def describe_logins(demo: Path) -> Iterable[str]:
     """A few lines on who can sign in, from `demo.json`; none when there is no demo."""
@@ -266,17 +284,6 @@ def describe_logins(demo: Path) -> Iterable[str]:
     for member in people["staff"][:1]:
         yield f"staff       {member['username']}, password {member['password']}, TOTP secret {member['totp_secret']}"
     yield f"all of them {demo}"
-
-
-async def _first(wanted: Any, keeping: Sequence["asyncio.Task[None]"]) -> None:
-    """Until `wanted` is done. Raises what a keeper raised before."""
-    waiting = asyncio.ensure_future(wanted)
-    try:
-        done, _ = await asyncio.wait({waiting, *keeping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        waiting.cancel()
 
 
 async def _answers_ok(port: int, path: str) -> bool:
