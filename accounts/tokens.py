@@ -10,9 +10,10 @@ import binascii
 import hmac
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import jwt
+import orjson
 
 from accounts.domain.sessions import AccessClaims, RefreshClaim, Session
 from server.kernel.actor import Role, StaffRole
@@ -26,12 +27,8 @@ _ACCESS: Final = "access"
 _MEDIA: Final = "media"
 _GENERATION_BYTES: Final = 4
 _MAX_TOKEN: Final = 2_000
-_OPTIONS: Final[Any] = {
-    "verify_exp": False,  # our clock judges time, not the machine's
-    "verify_iat": False,
-    "verify_nbf": False,
-    "require": ["sub", "sid", "exp", "aud", "iss"],
-}
+_HEADER: Final = jwt.encode({}, bytes(32), algorithm=_ALGORITHM).partition(".")[0]
+"""What every token of ours begins with."""
 
 
 class SessionTokens:
@@ -86,19 +83,20 @@ class SessionTokens:
         return jwt.encode(payload, self._access_secret, algorithm=_ALGORITHM)
 
     def _read(self, token: str, audience: str) -> AccessClaims:
-        if len(token) > _MAX_TOKEN:
+        """The one form of JWT that `_sign` makes, and no other: nothing in a token chooses how it is verified.
+
+        Not by the library, whose general reader takes 0.1 ms: this one runs at every connect and every request.
+        """
+        head, _, signature = token.rpartition(".")
+        header, _, body = head.partition(".")
+        if len(token) > _MAX_TOKEN or not token.isascii() or header != _HEADER:
             raise AuthRequired
-        try:
-            payload = jwt.decode(
-                token,
-                self._access_secret,
-                algorithms=[_ALGORITHM],
-                audience=audience,
-                issuer=_ISSUER,
-                options=_OPTIONS,
-            )
-        except jwt.PyJWTError:
-            raise AuthRequired from None
+        expected = base64.urlsafe_b64encode(hmac.digest(self._access_secret, head.encode(), sha256)).rstrip(b"=")
+        if not hmac.compare_digest(expected, signature.encode()):
+            raise AuthRequired
+        payload = orjson.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        if payload["aud"] != audience or payload["iss"] != _ISSUER:
+            raise AuthRequired
         return AccessClaims(
             session_id=payload["sid"],
             account_id=payload["sub"],
