@@ -33,8 +33,10 @@ OUTBOXES: Final[tuple[str, ...]] = ()
 
 _BATCH: Final = 500
 _CLOSE_SECONDS: Final = 1.0
-_PLACE_LOST: Final = frozenset({136, 222, 260, 280, 286})
-"""CappedPositionLost, CloseChangeStream, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
+_TRANSIENT: Final = frozenset(
+    {6, 7, 43, 50, 63, 89, 91, 133, 134, 150, 189, 202, 234, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436}
+)
+"""The codes after which a change stream may be opened again at the same place (the drivers' own list, and time-outs)."""
 
 
 class LogStore:
@@ -216,9 +218,7 @@ class LogChanges:
         try:
             return await self._database.command(command, codec_options=RAW_OPTIONS, session=self._session)
         except OperationFailure as error:
-            if error.code in _PLACE_LOST or error.has_error_label("NonResumableChangeStreamError"):
-                raise PlaceLost from error
-            raise Unavailable from error
+            raise (Unavailable if error.code in _TRANSIENT else PlaceLost) from error
         except PyMongoError as error:
             raise Unavailable from error
 
