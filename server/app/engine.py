@@ -14,6 +14,7 @@ A client notices nothing of this.
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import struct
@@ -28,7 +29,7 @@ from engineio import async_socket, exceptions, packet
 
 log = structlog.get_logger(__name__)
 
-WRITE_LIMIT_BYTES: Final = 1024 * 1024
+WRITE_LIMIT_BYTES: Final = 2 * 1024 * 1024
 """What may wait in a socket's write buffer; one more event and the socket is cut."""
 
 PAUSE_READING_BYTES: Final = 256 * 1024
@@ -103,8 +104,9 @@ class LeanWebSocket:
         return self.response
 
     async def drained(self) -> None:
-        """Wait until the client has read enough of what was written."""
-        await self._protocol._drain_helper()
+        """Wait until the client has read enough of what was written, or is gone."""
+        with contextlib.suppress(ConnectionError):
+            await self._protocol._drain_helper()
 
 
 class LeanSocket(async_socket.AsyncSocket):  # type: ignore[misc]
@@ -140,6 +142,16 @@ class LeanSocket(async_socket.AsyncSocket):  # type: ignore[misc]
                 self.cut("slow_reader")
             else:
                 self.queue.put_nowait(packet.Packet(encoded_packet=unframe(data).decode()))
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that were written and that the client has not taken yet."""
+        return 0 if self._ws is None else self._ws.transport.get_write_buffer_size()
+
+    async def drained(self) -> None:
+        """Wait until the client has read enough of what was written, or is gone."""
+        if self._ws is not None:
+            await self._ws.drained()
 
     async def send(self, pkt: packet.Packet) -> None:
         """What the libraries send: handshake, connect, disconnect, no-op."""

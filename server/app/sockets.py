@@ -22,7 +22,7 @@ from aiohttp import web
 from im.commands import MALFORMED, UNKNOWN_COMMAND, CommandRunner, SocketCommand, refuse
 from im.live import LiveHub
 from im.wire import SessionRevoked, as_json
-from server.app.engine import GOING_AWAY, LeanServer, LeanSocket, QuietLogger, frame
+from server.app.engine import GOING_AWAY, PAUSE_READING_BYTES, LeanServer, LeanSocket, QuietLogger, frame
 from server.kernel.actor import Actor
 from server.kernel.clock import Clock
 from server.kernel.errors import DomainError, RequestRateLimited, Unavailable
@@ -41,7 +41,8 @@ _OTHER_COMMANDS: Final = 5
 """Receipts, typing and syncs may come this many times as often as messages."""
 
 _PENDING: Final = 64
-"""Commands of one socket that may be on their way; the next frame is read when one is done."""
+_PENDING_BYTES: Final = 512 * 1024
+"""Commands of one socket that may be on their way, and their size; the next frame is read when one is done."""
 
 _WATCH_SECONDS: Final = 0.8
 """With the query itself a socket ends within a second of its session."""
@@ -114,23 +115,38 @@ class Bucket:
         return (1.0 - self._tokens) / self._per_ms / 1_000
 
 
+_Waiting = tuple[SocketCommand, bytes, "bytes | msgspec.Raw"]
+"""A command, the id that its acknowledgement bears (empty: none), and its body."""
+
+
+class Lane:
+    """Commands that run one after another."""
+
+    __slots__ = ("bucket", "busy", "waiting")
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.busy = False
+        self.waiting: deque[tuple[_Waiting, int]] = deque()
+
+
 class Connection:
-    """A client that joined: an `im.live.LocalSocket`."""
+    """A client that joined: an `im.live.LocalSocket`.
 
-    __slots__ = ("_server", "actor", "busy", "messages", "others", "pending", "room", "sid", "socket", "waiting")
+    What it writes and what else it asks for are two lanes: a long sync does not hold up a message, and one client never has
+    more than two commands running, or two answers made, at a time.
+    """
 
-    def __init__(
-        self, server: "SocketServer", socket: LeanSocket, sid: str, actor: Actor, messages: Bucket, others: Bucket
-    ) -> None:
+    __slots__ = ("_server", "actor", "others", "pending", "pending_bytes", "room", "sid", "socket", "writes")
+
+    def __init__(self, server: "SocketServer", socket: LeanSocket, sid: str, actor: Actor, rate: Rate, now_ms: int) -> None:
         self._server = server
         self.socket = socket
         self.sid = sid
         self.actor = actor
-        self.messages = messages
-        self.others = others
-        self.pending = 0
-        self.busy = False
-        self.waiting: deque[tuple[SocketCommand, bytes, bytes | msgspec.Raw]] = deque()
+        self.writes = Lane(Bucket(rate, now_ms))
+        self.others = Lane(Bucket(rate, now_ms, times=_OTHER_COMMANDS))
+        self.pending = self.pending_bytes = 0
         self.room: asyncio.Future[None] | None = None
 
     @property
@@ -144,14 +160,19 @@ class Connection:
     def write(self, frame: bytes) -> None:
         self.socket.write(frame)
 
-    def one_done(self) -> None:
+    @property
+    def is_full(self) -> bool:
+        return self.pending >= _PENDING or self.pending_bytes >= _PENDING_BYTES
+
+    def one_done(self, size: int) -> None:
         """A command was answered: there is room for another."""
         self.pending -= 1
+        self.pending_bytes -= size
         if self.room is not None and not self.room.done():
             self.room.set_result(None)
 
     async def wait_for_room(self) -> None:
-        while self.pending >= _PENDING:
+        while self.is_full:
             self.room = asyncio.get_running_loop().create_future()
             await self.room
         self.room = None
@@ -248,6 +269,15 @@ class SocketServer:
         """Open connections of this process."""
         return len(self._eio.sockets)
 
+    @property
+    def running(self) -> int:
+        """Commands and closings that are under way."""
+        return len(self._tasks)
+
+    def largest_write_buffer(self) -> int:
+        """Bytes that wait for the slowest reader."""
+        return max((socket.buffered for socket in self._eio.sockets.values()), default=0)
+
     # --- who may connect ---
 
     def _accepts_origin(self, origin: str | None, environ: dict[str, Any]) -> bool:
@@ -285,8 +315,7 @@ class SocketServer:
         socket: LeanSocket | None = self._eio.sockets.get(eio_sid)
         if socket is None or socket.closed or socket.closing:
             return False
-        now, rate = self._clock.now_ms(), self._options.message_rate
-        connection = Connection(self, socket, sid, actor, Bucket(rate, now), Bucket(rate, now, times=_OTHER_COMMANDS))
+        connection = Connection(self, socket, sid, actor, self._options.message_rate, self._clock.now_ms())
         socket.inbox = connection
         self._hub.add(connection)
         return True
@@ -331,41 +360,38 @@ class SocketServer:
             return _malformed(socket, ack_id)
         name = bytes(words[0])
         command = self._runner.find(name)
-        bucket = connection.messages if command is not None and command.writes else connection.others
-        if wait := bucket.take(self._clock.now_ms()):
+        lane = connection.writes if command is not None and command.writes else connection.others
+        if wait := lane.bucket.take(self._clock.now_ms()):
             _answer(socket, ack_id, refuse(RequestRateLimited(retry_after_seconds=max(1, round(wait)))))
             return None
         if command is None:
             _answer(socket, ack_id, UNKNOWN_COMMAND)
             return None
-        return self._start(connection, command, ack_id, words[1] if len(words) == 2 else b"{}")
+        return self._start(connection, lane, (command, ack_id, words[1] if len(words) == 2 else b"{}"), len(data))
 
-    def _start(
-        self, connection: "Connection", command: SocketCommand, ack_id: bytes, body: bytes | msgspec.Raw
-    ) -> Awaitable[None] | None:
+    def _start(self, connection: Connection, lane: Lane, waiting: _Waiting, size: int) -> Awaitable[None] | None:
         connection.pending += 1
-        if not command.writes:
-            self.run(self._run(connection, command, ack_id, body))
-        elif connection.busy:
-            connection.waiting.append((command, ack_id, body))
+        connection.pending_bytes += size
+        if lane.busy:
+            lane.waiting.append((waiting, size))
         else:
-            connection.busy = True
-            self.run(self._run_writes(connection, command, ack_id, body))
-        return connection.wait_for_room() if connection.pending >= _PENDING else None
+            lane.busy = True
+            self.run(self._run_lane(connection, lane, waiting, size))
+        return connection.wait_for_room() if connection.is_full else None
 
-    async def _run(self, connection: "Connection", command: SocketCommand, ack_id: bytes, body: bytes | msgspec.Raw) -> None:
-        answer = await self._runner.run(command, connection.actor, connection.sid, body)
-        _answer(connection.socket, ack_id, answer)
-        connection.one_done()
-
-    async def _run_writes(
-        self, connection: "Connection", command: SocketCommand, ack_id: bytes, body: bytes | msgspec.Raw
-    ) -> None:
-        """This command and those that came meanwhile, in their order."""
-        await self._run(connection, command, ack_id, body)
-        while connection.waiting:
-            await self._run(connection, *connection.waiting.popleft())
-        connection.busy = False
+    async def _run_lane(self, connection: Connection, lane: Lane, waiting: _Waiting, size: int) -> None:
+        """This command and those that came meanwhile, in their order. Nothing is answered to who does not read."""
+        socket = connection.socket
+        while True:
+            if socket.buffered > PAUSE_READING_BYTES:
+                await socket.drained()
+            command, ack_id, body = waiting
+            _answer(socket, ack_id, await self._runner.run(command, connection.actor, connection.sid, body))
+            connection.one_done(size)
+            if not lane.waiting:
+                break
+            waiting, size = lane.waiting.popleft()
+        lane.busy = False
 
     async def _on_namespace(self, socket: LeanSocket, data: bytes) -> None:
         """Joining and leaving are the library's."""

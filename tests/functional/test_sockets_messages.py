@@ -74,9 +74,7 @@ async def test_a_recall_is_an_entry_and_the_recalled_message_loses_its_content(d
     async with Edge(database, conversation) as edge:
         patient, doctor = await edge.client("patient"), await edge.client("doctor")
         await patient.say(conversation, "写错了", "client-0001")
-        ack = await patient.call(
-            "message.recall", {"conversation_id": conversation, "client_id": "client-0002", "seq": 2}
-        )
+        ack = await patient.call("message.recall", {"conversation_id": conversation, "client_id": "client-0002", "seq": 2})
         assert (ack["message"]["kind"], ack["message"]["recalls"], ack["message"]["parts"]) == ("recall", 2, [])
         assert (await doctor.hear("message.new", 2))[1] == ack["message"]
         synced = await doctor.call("conversation.sync", {"cursors": {conversation: 1}})

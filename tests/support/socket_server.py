@@ -43,9 +43,7 @@ class Tokens:
         roles = {"doctor": Role.DOCTOR, "staff": Role.STAFF}
         if account not in known or token in self.dead:
             raise AuthRequired()
-        return Actor(
-            known[account], roles.get(account, Role.PATIENT), HOSPITAL, request_id, session_id=token, address=address
-        )
+        return Actor(known[account], roles.get(account, Role.PATIENT), HOSPITAL, request_id, session_id=token, address=address)
 
     async def list_dead_sessions(self, session_ids: Collection[str]) -> Collection[str]:
         self.asked += 1
@@ -145,7 +143,9 @@ class Client:
         self.sio = socketio.AsyncClient(reconnection=False)
         self.heard: list[tuple[str, Any]] = []
         self._arrived = asyncio.Event()
+        self._gone = asyncio.Event()
         self.sio.on("*", self._hear)
+        self.sio.on("disconnect", lambda *_: self._gone.set())
 
     def _hear(self, event: str, body: Any) -> None:
         self.heard.append((event, body))
@@ -171,4 +171,4 @@ class Client:
 
     async def gone(self) -> None:
         """Until the server has closed the connection."""
-        await asyncio.wait_for(self.sio.wait(), 10)
+        await asyncio.wait_for(self._gone.wait(), 10)
