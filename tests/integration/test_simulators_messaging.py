@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
+from accounts.ports import Delivered
+from accounts.sms import AliyunSms, AliyunSmsConfig
 from simulators.app import build_app
 from simulators.config import SimulatorConfig
 from simulators.keys import PushKeys, SmsKeys, ensure_push_keys, ensure_sms_keys, ensure_wechat_keys
@@ -187,3 +190,15 @@ async def test_a_push_needs_the_account_and_an_audience(world: World) -> None:
     status, body = await world.push_call(_push("d1"))
     assert (status, body["error"]["code"]) == (429, 2002)
     assert await world.get("/push/messages?device_id=d1") == []
+
+
+async def test_the_product_sends_and_queries_through_the_provider_as_it_would_through_the_real_one(
+    world: World, clock: ManualClock
+) -> None:
+    config = AliyunSmsConfig(f"{world.base}/sms", world.sms.access_key_id, world.sms.access_key_secret, world.sms.sign_name)
+    sender = AliyunSms(world.session, config, clock)
+    assert (await sender.send(PHONE, "SMS_LOGIN_CODE", {"code": "135790"}, "out-1")).delivered is Delivered.ACCEPTED
+    (message,) = await world.get(f"/sms/messages?phone={PHONE}")
+    assert message["params"] == {"code": "135790"}
+    assert (await sender.query("out-1", phone=PHONE, day=date(2026, 1, 5))).delivered is Delivered.ACCEPTED
+    assert (await sender.query("out-2", phone=PHONE, day=date(2026, 1, 5))).delivered is Delivered.UNSENT

@@ -1,0 +1,131 @@
+"""A hospital with one paid order and its conversation, and staff who look at it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from admin_console.domain.checkpoints import Signer
+from admin_console.files import CheckpointFiles
+from admin_console.mongo import (
+    INDEXES,
+    MongoArchive,
+    MongoAuditRows,
+    MongoCheckpoints,
+    MongoFeed,
+    MongoLedger,
+    MongoStaffOrders,
+)
+from admin_console.service import AuditQuery, Checkpoints, StaffDesk, Verifier
+from consult.domain.log import Policy
+from consult.domain.order import ConsentGiven, Order, OrderDoctor, OrderKind, OrderPatient, find_opening
+from consult.domain.status import Phase
+from consult.mongo import MongoOrders
+from consult.rules import ConsultRules
+from im.domain import Opening, SendMessage
+from im.service import ConversationLog
+from server.kernel import audit as kernel_audit
+from server.kernel.actor import Actor, Role, StaffRole, system_actor
+from server.kernel.audit import AuditLog
+from server.kernel.clock import Clock
+from server.kernel.crypto import Keyring, MasterKey
+from server.kernel.ids import new_id
+from server.kernel.mongo import Database
+from server.kernel.outbox import event_of
+
+MASTER = MasterKey(bytes(range(32)))
+SIGNER = Signer(MASTER.secret("checkpoint"))
+PATIENT, DOCTOR = "a" * 32, "d" * 32
+POLICY = Policy(validity_ms=48 * 3_600_000, replies=3, recall_window_ms=120_000, patient_burst=100)
+
+
+def staff(*roles: StaffRole, hospital_id: str = "default") -> Actor:
+    return Actor("5" * 32, Role.STAFF, hospital_id, new_id(), staff_roles=frozenset(roles))
+
+
+@dataclass
+class _Opener:
+    orders: MongoOrders
+
+    async def find_opening(self, conversation_id: str) -> Opening | None:
+        order = await self.orders.find_by_conversation(conversation_id)
+        return None if order is None else find_opening(order)
+
+
+@dataclass
+class Supervision:
+    """Everything that supervision is made of, on one database."""
+
+    database: Database
+    clock: Clock
+    folder: Path
+    audit: AuditLog
+    orders: MongoOrders
+    log: ConversationLog
+    query: AuditQuery
+    desk: StaffDesk
+    checkpoints: Checkpoints
+    verifier: Verifier
+
+    async def order(self, *, paid: bool = True, hospital_id: str = "default") -> Order:
+        now, order_id = self.clock.now(), new_id()
+        order = Order(
+            id=order_id,
+            hospital_id=hospital_id,
+            version=1,
+            number="",
+            phase=Phase.PENDING_PAYMENT,
+            kind=OrderKind.CONSULT,
+            patient_account=PATIENT,
+            patient=OrderPatient(new_id(), "王小明", "male", None),
+            doctor=OrderDoctor(DOCTOR, "李医生", "主任医师", "儿科"),
+            complaint="发热两天",
+            image_ids=(),
+            consent=ConsentGiven("1", "0" * 64, True),
+            fee_fen=5000,
+            conversation_id=new_id(),
+            created_at=now,
+            unpaid_until=now,
+            planned_replies=3,
+        )
+        event = event_of(system_actor(hospital_id), "consult.order_created", subject=order_id, at=now, order_id=order_id)
+        order = await self.orders.insert(order, event)
+        if paid:
+            assert await self.orders.capture(order, new_id(), POLICY, now, replace(event, action="consult.order_paid"))
+        found = await self.orders.find(order_id)
+        assert found is not None
+        return found
+
+    async def say(self, order: Order, account_id: str, words: str = "您好") -> int:
+        role = Role.DOCTOR if account_id == DOCTOR else Role.PATIENT
+        actor = Actor(account_id, role, order.hospital_id, new_id())
+        command = SendMessage(account_id, new_id(), ({"kind": "text", "text": words},))
+        return (await self.log.send(actor, order.conversation_id, command)).entry.seq
+
+    async def close(self) -> None:
+        await self.log.close()
+        await self.audit.close()
+
+
+async def supervision(database: Database, clock: Clock, folder: Path) -> Supervision:
+    for indexes in (kernel_audit.INDEXES, INDEXES, {"log": []}):
+        for name, models in indexes.items():
+            await database.create_collection(name)
+            if models:
+                await database[name].create_indexes(list(models))
+    keyring, audit = Keyring(MASTER, database), AuditLog(database)
+    orders = MongoOrders(database, keyring)
+    log = ConversationLog(database, keyring, ConsultRules(), _Opener(orders), clock)
+    staff_orders = MongoStaffOrders(database, keyring)
+    query = AuditQuery(audit, clock, MongoAuditRows(database), log, staff_orders)
+    file = CheckpointFiles(folder / "checkpoints", SIGNER.public_key)
+    return Supervision(
+        database=database,
+        clock=clock,
+        folder=folder / "checkpoints",
+        audit=audit,
+        orders=orders,
+        log=log,
+        query=query,
+        desk=StaffDesk(audit, clock, staff_orders, log, MongoLedger(database), query),
+        checkpoints=Checkpoints(MongoFeed(database), MongoCheckpoints(database), file, SIGNER, clock),
+        verifier=Verifier(MongoArchive(database), file, SIGNER.public_key, clock),
+    )
