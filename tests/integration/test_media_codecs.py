@@ -316,7 +316,7 @@ async def test_mutated_files_are_taken_or_refused_and_nothing_else() -> None:
         with asyncio.Runner() as runner:
             pool = CodecPool(workers=1, limit_seconds=10)
 
-            @settings(max_examples=250, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
             @given(mutated())
             def taken_or_refused(data: bytes) -> None:
                 _fuzz(pool, runner, data)

@@ -31,6 +31,7 @@ from media.service import MediaService
 from media.tasks import jobs
 from server.kernel.actor import PLATFORM, Actor, Role
 from server.kernel.audit import AUDIT, AuditLog
+from server.kernel.audit import INDEXES as AUDIT_INDEXES
 from server.kernel.crypto import KEYS, Damaged, Keyring, MasterKey, SealingKey
 from server.kernel.errors import IdempotencyMismatch, RequestInvalid, RequestRateLimited, Unavailable
 from server.kernel.ids import new_id
@@ -105,7 +106,7 @@ class World:
 
 @pytest.fixture
 async def world(database: Database, clock: ManualClock) -> AsyncIterator[World]:
-    for collection, indexes in INDEXES.items():
+    for collection, indexes in {**INDEXES, **AUDIT_INDEXES}.items():
         await database[collection].create_indexes(list(indexes))
     audit = AuditLog(database)
     relay = Relay(database, audit)
@@ -140,17 +141,11 @@ async def test_an_upload_is_stored_sealed_and_told_of_once(world: World) -> None
     assert await world.counts() == (1, 0, 2, 2)
 
 
-@pytest.mark.parametrize(
-    ("data", "error"),
-    [
-        (b"", MediaDamaged),
-        (b"<svg/>", MediaUnsupported),
-        (b"\xff\xd8\xff" + bytes(20 * 1024 * 1024), MediaTooLarge),
-    ],
-)
-async def test_a_refused_upload_leaves_nothing(world: World, data: bytes, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        await world.service.upload(PATIENT, new_id(), Purpose.MESSAGE, data)
+async def test_a_refused_upload_leaves_nothing(world: World) -> None:
+    large = b"\xff\xd8\xff" + bytes(20 * 1024 * 1024)
+    for data, error in ((b"", MediaDamaged), (b"<svg/>", MediaUnsupported), (large, MediaTooLarge)):
+        with pytest.raises(error):
+            await world.service.upload(PATIENT, new_id(), Purpose.MESSAGE, data)
     assert await world.counts() == (0, 0, 0, 0)
 
 
