@@ -1,0 +1,141 @@
+"""The product's parts put together, for the composition root and for tests.
+
+First `parts_of`: what the conversation log needs of the product. Then, with the log made, `assemble`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from consult.deadlines import Deadlines
+from consult.events import consumers
+from consult.http import routes
+from consult.mongo import MongoDesks, MongoNotices, MongoOrders, MongoPlaces
+from consult.ports import ClockOk, Consents, Doctors, Live, Log, OrderMedia, Outboxes, Patients, Payments, VisitHistory
+from consult.rules import ConsultRules
+from consult.service.access import OrderAccess
+from consult.service.announcer import OrderAnnouncer
+from consult.service.consults import ConsultService
+from consult.service.conversations import ConsultDirectory, ConsultOpener, MediaOwners
+from consult.service.desk import DeskService, DoctorBoard
+from consult.service.notices import NoticeService
+from consult.service.orders import OrderService, OrderSettings
+from consult.service.payments import OrderPaymentService
+from consult.service.projection import OrderProjection
+from server.kernel.audit import Audit
+from server.kernel.clock import Clock
+from server.kernel.crypto import Keyring
+from server.kernel.edge import Route
+from server.kernel.mongo import Database
+from server.kernel.outbox import Event
+
+
+@dataclass(frozen=True, slots=True)
+class ConsultParts:
+    """What the log is made with: `rules`, `opener`, `announcer` among its listeners; `directory` for sync."""
+
+    orders: MongoOrders
+    rules: ConsultRules
+    opener: ConsultOpener
+    directory: ConsultDirectory
+    announcer: OrderAnnouncer
+
+
+@dataclass(frozen=True, slots=True)
+class Consult:
+    """The product. `media_owners` is for media, `projection` for the keeper's follower, `deadlines` for its sweep, `consumers`
+    for the relay. `announcer.close()` at the end."""
+
+    parts: ConsultParts
+    access: OrderAccess
+    orders: OrderService
+    payments: OrderPaymentService
+    consults: ConsultService
+    desk: DeskService
+    board: DoctorBoard
+    notices: NoticeService
+    projection: OrderProjection
+    deadlines: Deadlines
+    media_owners: MediaOwners
+    consumers: Mapping[str, Callable[[Event], Awaitable[None]]]
+    routes: tuple[Route, ...]
+
+
+def parts_of(database: Database, keyring: Keyring, live: Live, relay: Outboxes, clock: Clock) -> ConsultParts:
+    orders = MongoOrders(database, keyring)
+    return ConsultParts(
+        orders=orders,
+        rules=ConsultRules(),
+        opener=ConsultOpener(orders),
+        directory=ConsultDirectory(orders),
+        announcer=OrderAnnouncer(orders, live, relay, clock),
+    )
+
+
+def assemble(
+    parts: ConsultParts,
+    database: Database,
+    *,
+    log: Log,
+    live: Live,
+    relay: Outboxes,
+    audit: Audit,
+    clock: Clock,
+    clock_ok: ClockOk,
+    doctors: Doctors,
+    patients: Patients,
+    consents: Consents,
+    media: OrderMedia,
+    billing: Payments,
+    settings: OrderSettings,
+    visits: VisitHistory | None = None,
+) -> Consult:
+    orders, announcer = parts.orders, parts.announcer
+    desks, places = MongoDesks(database), MongoPlaces(database)
+    access = OrderAccess(orders, log, audit, clock)
+    notices = NoticeService(MongoNotices(database), live)
+    board = DoctorBoard(doctors, desks, clock)
+    desk = DeskService(desks, places, audit, relay, clock)
+    order_service = OrderService(
+        access=access,
+        orders=orders,
+        desks=desks,
+        doctors=doctors,
+        patients=patients,
+        consents=consents,
+        media=media,
+        announcer=announcer,
+        relay=relay,
+        clock=clock,
+        settings=settings,
+        visits=visits,
+    )
+    payments = OrderPaymentService(
+        access=access,
+        orders=orders,
+        places=places,
+        desks=desks,
+        doctors=doctors,
+        payments=billing,
+        log=log,
+        notices=notices,
+        announcer=announcer,
+        relay=relay,
+        clock=clock,
+        settings=settings,
+    )
+    consults = ConsultService(access, orders, payments, log, notices, announcer, relay, clock)
+    return Consult(
+        parts=parts,
+        access=access,
+        orders=order_service,
+        payments=payments,
+        consults=consults,
+        desk=desk,
+        board=board,
+        notices=notices,
+        projection=OrderProjection(orders, log, notices, relay, clock),
+        deadlines=Deadlines(orders, orders, places, payments, log, relay, clock, clock_ok),
+        media_owners=MediaOwners(orders, log),
+        consumers=consumers(payments, consults, desk),
+        routes=tuple(routes(order_service, payments, consults, desk, board, notices, clock)),
+    )
