@@ -22,7 +22,7 @@ from server.kernel.edge import STAFF, Call, Route
 from server.kernel.errors import Forbidden
 from server.kernel.wire import PageQuery, encode_cursor
 
-_TAG = "supervision"
+_TAG = "admin"
 
 
 class _Handlers:
