@@ -29,7 +29,9 @@ CLIENT_ID: Final = r"^[!-~]{8,64}$"
 Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
 """An id as a client sends it: opaque. One that is not ours finds nothing."""
 
-ClientId = Annotated[str, Meta(min_length=8, max_length=64, pattern=CLIENT_ID)]
+ClientId = Annotated[str, Meta(min_length=8, max_length=64, pattern=CLIENT_ID + r"(?!\n)")]
+"""Python's `$` alone would let a line feed stand at the end."""
+
 Seq = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
 
 

@@ -344,6 +344,8 @@ class LeanServer(engineio.AsyncServer):  # type: ignore[misc]
         """As the library does it, with our socket, and with no way out that leaves a session behind."""
         if jsonp_index is not None:
             return self._bad_request("JSONP is not served")
+        if transport == "websocket" and "upgrade" not in environ.get("HTTP_CONNECTION", "").lower():
+            return self._bad_request("Invalid websocket upgrade")
         sid = self.generate_id()
         socket = self.sockets[sid] = LeanSocket(self, sid)
         await socket.send(packet.Packet(packet.OPEN, self._welcome(sid, transport)))
