@@ -302,9 +302,11 @@ class LeanSocket(async_socket.AsyncSocket):  # type: ignore[misc]
             self._loop.call_later(_CLOSE_SECONDS, self.server.sockets.pop, self.sid, None)
 
     async def hang_up(self, code: int = 1000) -> None:
-        """Close the WebSocket after what was written; the read loop then ends the session. Polling ends by itself."""
+        """End the session after what was written was taken, or after a moment: the client may be between two polls."""
         ws = self._ws
         if ws is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.queue.join(), _CLOSE_SECONDS)
             await self.close(wait=False)
             return
         self._silent = True
