@@ -9,6 +9,8 @@ import asyncio
 from collections import OrderedDict
 from typing import Final
 
+from pymongo.errors import PyMongoError
+
 from im.codec import ConversationCodec, Opened, draft_digest
 from im.domain import Opening
 from im.errors import ConversationNotFound
@@ -145,6 +147,8 @@ class Heads:
             key = await self._keyring.conversation(hospital_id, conversation_id)
         except KeyMissing as error:
             raise ConversationNotFound from error
+        except PyMongoError as error:
+            raise Unavailable from error
         return Head(ConversationCodec(conversation_id, hospital_id, key), self._rules)
 
     async def _open(self, conversation_id: str) -> Head:
@@ -152,7 +156,10 @@ class Heads:
         opening = await self._opener.find_opening(conversation_id)
         if opening is None:
             raise ConversationNotFound
-        key = await self._keyring.create_conversation(opening.hospital_id, conversation_id)
+        try:
+            key = await self._keyring.create_conversation(opening.hospital_id, conversation_id)
+        except (KeyMissing, PyMongoError) as error:  # missing: another process makes it at this moment
+            raise Unavailable from error
         codec = ConversationCodec(conversation_id, opening.hospital_id, key)
         return await self._begin(Head(codec, self._rules), opening)
 
