@@ -46,11 +46,11 @@ class SmsSender(Protocol):
 class LimitRepository(Protocol):
     """Sliding windows that all processes share. `kind` names the rule, `subject` whom it bounds (kept as a keyed hash)."""
 
-    async def take(self, kind: str, subject: str, rate: Rate, *, slot_id: str, now: datetime) -> timedelta | None:
+    async def take(self, kind: str, subject: str, rate: Rate, *, now: datetime) -> timedelta | None:
         """Take one place; None when it was free, else how long until one is. One update: never more than the rate."""
         ...
 
-    async def give_back(self, kind: str, subject: str, *, slot_id: str) -> None: ...
+    async def give_back(self, kind: str, subject: str, rate: Rate, *, taken_at: datetime) -> None: ...
 
     async def clear(self, kind: str, subject: str) -> None: ...
 

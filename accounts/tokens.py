@@ -26,7 +26,7 @@ _ISSUER: Final = "yunzhen"
 _ACCESS: Final = "access"
 _MEDIA: Final = "media"
 _GENERATION_BYTES: Final = 4
-_MAX_TOKEN: Final = 2_000
+_MAX_TOKEN: Final = 4_000
 _HEADER: Final = jwt.encode({}, bytes(32), algorithm=_ALGORITHM).partition(".")[0]
 """What every token of ours begins with."""
 

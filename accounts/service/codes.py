@@ -71,7 +71,7 @@ class CodeService:
         check_phone(phone)
         now, code_id = self.clock.now(), new_id()
         code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
-        await self._take_address(actor, code_id, now)
+        await self._take_address(actor, now)
         hashed = await self.codes.hash_code(phone, purpose, code)
         event = event_of(
             actor,
@@ -85,7 +85,7 @@ class CodeService:
         expires_at = now + self.policy.life
         wait = await self.codes.grant(phone, NewCode(code_id, purpose, hashed, now, expires_at), self.policy, event)
         if wait:
-            await self.limits.give_back(BY_ADDRESS, _address(actor), slot_id=code_id)
+            await self.limits.give_back(BY_ADDRESS, _address(actor), self.policy.per_address, taken_at=now)
             raise RequestRateLimited(retry_after_seconds=whole_seconds(wait))
         await self.attempts.insert(SmsAttempt(code_id, phone, purpose, code, SmsState.PENDING, now, expires_at, next_at=now))
         await self._send_meanwhile(code_id)
@@ -152,8 +152,8 @@ class CodeService:
         while self._sending:
             await asyncio.wait(set(self._sending))
 
-    async def _take_address(self, actor: Actor, slot_id: str, now: datetime) -> None:
-        wait = await self.limits.take(BY_ADDRESS, _address(actor), self.policy.per_address, slot_id=slot_id, now=now)
+    async def _take_address(self, actor: Actor, now: datetime) -> None:
+        wait = await self.limits.take(BY_ADDRESS, _address(actor), self.policy.per_address, now=now)
         if wait is not None:
             raise RequestRateLimited(retry_after_seconds=whole_seconds(wait))
 

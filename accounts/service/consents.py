@@ -1,13 +1,18 @@
 """Consent texts that are in force. They are part of the program: a text cannot be changed without a new version of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Final, Self
 
 from accounts.domain.consents import Consent, Language
 from accounts.errors import ConsentMismatch, ConsentNotFound
 
 CONSULT: Final = "consult"
+IN_FORCE: Final = MappingProxyType({CONSULT: "2026-01"})
+_TEXTS: Final = "accounts.consents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +20,21 @@ class ConsentService:
     """`texts` by kind, version and language; `in_force` is the version by kind that must be agreed to now."""
 
     texts: Mapping[tuple[str, str, Language], Consent]
-    in_force: Mapping[str, str]
+    in_force: Mapping[str, str] = field(default_factory=lambda: IN_FORCE)
+
+    @classmethod
+    def load(cls) -> Self:
+        """With all texts of the package."""
+        texts: dict[tuple[str, str, Language], Consent] = {}
+        for file in files(_TEXTS).iterdir():
+            if not file.name.endswith(".txt"):
+                continue
+            kind, version, language = file.name.removesuffix(".txt").split(".")
+            title, _, rest = file.read_text(encoding="utf-8").partition("\n")
+            text = rest.strip("\n")
+            consent = Consent(kind, version, Language(language), title, text, sha256(text.encode()).hexdigest())
+            texts[kind, version, consent.language] = consent
+        return cls(MappingProxyType(texts))
 
     async def current(self, kind: str = CONSULT, language: Language = Language.ZH) -> Consent:
         """The text in force. Raises ConsentNotFound."""

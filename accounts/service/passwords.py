@@ -14,7 +14,6 @@ from server.kernel.actor import PLATFORM, Actor, Role
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock
 from server.kernel.errors import Forbidden
-from server.kernel.ids import new_id
 from server.kernel.outbox import event_of
 
 
@@ -57,7 +56,7 @@ class PasswordService:
 
     async def _check_current(self, actor: Actor, account: PatientAccount, current: str | None) -> None:
         rate = self.sessions.policy.password_tries
-        wait = await self.limits.take(BY_PASSWORD, account.phone, rate, slot_id=new_id(), now=self.clock.now())
+        wait = await self.limits.take(BY_PASSWORD, account.phone, rate, now=self.clock.now())
         if wait is not None:
             raise AuthLocked(retry_after_seconds=whole_seconds(wait))
         if current is None or not await self.passwords.verify(account.password_hash, current):

@@ -128,7 +128,7 @@ class SignInService:
     async def _take_try(self, actor: Actor, kind: str, subject: str, shown: str) -> None:
         """Tries are taken before they are judged, so that many at once are not more than the limit."""
         rate = self.sessions.policy.password_tries
-        wait = await self.limits.take(kind, subject, rate, slot_id=new_id(), now=self.clock.now())
+        wait = await self.limits.take(kind, subject, rate, now=self.clock.now())
         if wait is not None:
             raise await self._refused(actor, shown, AuthLocked(retry_after_seconds=whole_seconds(wait)))
 

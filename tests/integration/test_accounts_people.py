@@ -5,7 +5,6 @@ from hashlib import sha256
 
 import pytest
 
-from accounts.demo import SeedDoctor, Seeder, SeedPatient, SeedStaff
 from accounts.domain import DoctorChanges, DoctorDetails, DoctorQuery, IdType, Language, PatientDetails, Sex
 from accounts.errors import (
     ConsentMismatch,
@@ -262,17 +261,3 @@ async def test_a_released_consent_text_is_never_edited(accounts: Accounts) -> No
     }
     for (language, version), digest in released.items():
         assert (await accounts.consents.get("consult", version, language)).sha256 == digest
-
-
-async def test_seeding_twice_changes_nothing(accounts: Accounts, clock: ManualClock) -> None:
-    seeder = Seeder(accounts.accounts, accounts.doctors, accounts.patients, accounts.staff, clock)
-    doctor = SeedDoctor("d1", "曾丽", "主任医师", "心血管内科", "高血压", 5000, "13900000001")
-    patient = SeedPatient("p1", PHONE, adult())
-    staff = SeedStaff("admin", "李主任", "right horse", new_totp_secret(), tuple(StaffRole))
-    first = await seeder.seed(system(), doctors=[doctor], patients=[patient], staff=[staff])
-    assert await seeder.seed(system(), doctors=[doctor], patients=[patient], staff=[staff]) == first
-    await accounts.settle()
-    for name in ("doctors", "departments", "patients", "patient_accounts", "staff_accounts"):
-        assert await accounts.database[name].count_documents({}) == 1
-    opened = await accounts.patient()
-    assert (opened.session.holder.account_id, opened.name) == (first.patients[0].account_id, "王小明")

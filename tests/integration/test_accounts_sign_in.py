@@ -510,3 +510,27 @@ async def test_what_is_long_over_is_forgotten(accounts: Accounts, clock: ManualC
     clock.advance(timedelta(days=30 + 180))
     await accounts.sessions.tidy()
     assert await accounts.database["sessions"].count_documents({}) == 0
+
+
+async def test_a_window_of_many_places_stays_small_and_exact_in_number(accounts: Accounts, clock: ManualClock) -> None:
+    rate, start = Rate(150, timedelta(minutes=10)), clock.now()
+    for _ in range(150):
+        assert await accounts.limits.take("kind", "subject", rate, now=clock.now()) is None
+        clock.advance(timedelta(seconds=1))
+    wait = await accounts.limits.take("kind", "subject", rate, now=clock.now())
+    assert wait == start + timedelta(seconds=6) + rate.per - clock.now()
+    await accounts.limits.give_back("kind", "subject", rate, taken_at=start)
+    assert await accounts.limits.take("kind", "subject", rate, now=clock.now()) is None
+    assert await accounts.limits.take("kind", "subject", rate, now=clock.now()) == wait
+    window = await accounts.database["sign_in_limits"].find_one({})
+    assert window is not None
+    assert (len(window["slots"]), sum(slot["n"] for slot in window["slots"])) == (26, 150)
+
+
+async def test_a_place_is_given_back_once(accounts: Accounts, clock: ManualClock) -> None:
+    rate, now = Rate(1, timedelta(minutes=10)), clock.now()
+    assert await accounts.limits.take("kind", "subject", rate, now=now) is None
+    for _ in range(2):
+        await accounts.limits.give_back("kind", "subject", rate, taken_at=now)
+    assert await accounts.limits.take("kind", "subject", rate, now=now) is None
+    assert await accounts.limits.take("kind", "subject", rate, now=now) == timedelta(minutes=10)

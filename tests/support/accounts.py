@@ -6,7 +6,6 @@ from datetime import date
 
 from argon2 import PasswordHasher
 
-from accounts.consents import load_consents
 from accounts.domain import Device, PatientDetails, Purpose, SmsPolicy
 from accounts.domain.identity import IdType, check_character
 from accounts.domain.sessions import OpenedSession
@@ -97,7 +96,7 @@ class Accounts:
         self.patient_store = MongoPatients(*parts)
         self.tokens = SessionTokens(master.secret("access-token"), master.secret("refresh-token"))
         self.passwords = Argon2Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-        self.consents: ConsentService = load_consents()
+        self.consents: ConsentService = ConsentService.load()
         self.revoked: list[Event] = []
         self.wire()
 

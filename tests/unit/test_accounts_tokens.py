@@ -76,3 +76,9 @@ def test_a_refresh_token_is_one_generations_and_cannot_be_made_up(tokens: Sessio
             tokens.read_refresh(changed)
     with pytest.raises(AuthRequired):
         SessionTokens(SECRET, SECRET).read_refresh(token)
+
+
+def test_the_longest_device_id_still_fits_into_a_token_and_a_cookie(tokens: SessionTokens) -> None:
+    session = replace(SESSION, device=Device("😀" * 128, "A phone"))
+    assert tokens.read_media(tokens.media(session, now=NOW)).device_id == "😀" * 128
+    assert len(tokens.media(session, now=NOW)) < 4_000
