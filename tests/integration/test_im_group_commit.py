@@ -15,8 +15,8 @@ STORED, TAKEN = Result.STORED, Result.TAKEN
 
 @pytest.fixture(scope="module")
 def faulty_url(tmp_path_factory):
-    with faulty_mongo(tmp_path_factory.mktemp("faulty")) as url:
-        yield url
+    with faulty_mongo(tmp_path_factory.mktemp("faulty")) as mongo:
+        yield mongo.url
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ UNKNOWN_OUTCOMES = {
 
 @pytest.fixture(scope="module")
 def faulty_url(tmp_path_factory):
-    with faulty_mongo(tmp_path_factory.mktemp("faulty")) as url:
-        yield url
+    with faulty_mongo(tmp_path_factory.mktemp("faulty")) as mongo:
+        yield mongo.url
 
 
 @pytest.fixture

