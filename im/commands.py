@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+from pydantic import BaseModel
 
 from im.wire import as_json, fields_of
 from server.kernel.actor import Actor, Role
@@ -63,7 +64,7 @@ class SocketEvent:
 
     name: str
     summary: str
-    body: type[msgspec.Struct] | dict[str, Any]
+    body: type[msgspec.Struct] | type[BaseModel]
 
 
 def acknowledge(name: str, value: bytes) -> bytes:

@@ -204,14 +204,8 @@ class SessionRevoked(Struct, frozen=True):
 
 _encode = msgspec.json.Encoder().encode
 
-_TELLING: Final[Mapping[EntryKind, tuple[str, ...]]] = {
-    EntryKind.OPENED: (),
-    EntryKind.GIFT: ("count",),
-    EntryKind.REFERRED: (),
-    EntryKind.CLOSED: ("reason",),
-    EntryKind.SETTLED: ("outcome",),
-}
-"""Entries that tell of themselves where the rules gave them no words, and what of their `data` members may know."""
+_SILENT: Final = frozenset({EntryKind.MESSAGE, EntryKind.RECALL})
+"""Kinds that have no content of their own where the rules gave them none."""
 
 _SYSTEM: Final = Sender(None, "system", None)
 
@@ -230,11 +224,9 @@ def instant(at_ms: int) -> str:
 def parts_of(entry: Entry) -> Sequence[Mapping[str, Any]]:
     """The content that members see. What ends or changes the consult says so in a system part."""
     draft = entry.draft
-    if draft.parts or (telling := _TELLING.get(draft.kind)) is None:
+    if draft.parts or draft.kind in _SILENT:
         return draft.parts
-    data = {name: draft.data[name] for name in telling if isinstance(draft.data.get(name), (str, int))}
-    if draft.closes is not None:
-        data["reason"] = draft.closes
+    data = {} if draft.closes is None else {"reason": draft.closes}
     return ({"kind": "system", "event": draft.kind.value, "data": data},)
 
 

@@ -4,8 +4,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
+from consult.service.announcer import ORDER_CHANGED
+from consult.service.notices import NOTICE
+from consult.wire import NoticeOut, OrderOut
 from im.commands import SocketCommand, SocketEvent
+from im.socket import events as conversation_events
 from im.wire import ErrorAck
 from server import __version__
 from server.kernel.errors import (
@@ -19,18 +25,32 @@ from server.kernel.errors import (
 )
 
 _REF: Final = "#/components/schemas/{name}"
+_MODEL_REF: Final = "#/components/schemas/{model}"
 _COMMON: Final = (RequestInvalid, RequestRateLimited, Forbidden, Unavailable, Internal)
 """What the runner itself can answer to any command."""
 
 _CONNECT: Final = "Connect with `auth: {token}`. Refused: `connect_error` with `data: {code, kind, fields}`."
 
 
+def product_events() -> list[SocketEvent]:
+    """All that clients are told without asking."""
+    return [
+        *conversation_events(),
+        SocketEvent(ORDER_CHANGED, "An order changed; as this account may see it.", OrderOut),
+        SocketEvent(NOTICE, "Something that the account should know.", NoticeOut),
+    ]
+
+
 def asyncapi(commands: Sequence[SocketCommand], events: Sequence[SocketEvent]) -> dict[str, Any]:
     """The document of these commands and events."""
     types = [t for command in commands for t in (command.body, command.answer)]
-    types += [event.body for event in events if not isinstance(event.body, dict)]
+    types += [event.body for event in events if issubclass(event.body, msgspec.Struct)]
     references, components = msgspec.json.schema_components([*types, ErrorAck], ref_template=_REF)
-    schemas = dict(zip([*types, ErrorAck], references, strict=True))
+    schemas: dict[type, Any] = dict(zip([*types, ErrorAck], references, strict=True))
+    models = [event.body for event in events if issubclass(event.body, BaseModel)]
+    found, definitions = models_json_schema([(m, "serialization") for m in models], ref_template=_MODEL_REF)
+    schemas |= {model: found[model, "serialization"] for model in models}
+    components |= definitions.get("$defs", {})
     commands, events = sorted(commands, key=lambda c: c.name), sorted(events, key=lambda e: e.name)
     messages: dict[str, Any] = {}
     operations: dict[str, Any] = {}
@@ -40,8 +60,7 @@ def asyncapi(commands: Sequence[SocketCommand], events: Sequence[SocketEvent]) -
         messages[f"ack.{command.name}"] = _message(command.name, "The acknowledgement.", acknowledgement)
         operations[f"command.{command.name}"] = _command(command)
     for event in events:
-        schema = event.body if isinstance(event.body, dict) else schemas[event.body]
-        messages[f"event.{event.name}"] = _message(event.name, event.summary, schema)
+        messages[f"event.{event.name}"] = _message(event.name, event.summary, schemas[event.body])
         operations[f"event.{event.name}"] = {
             "action": "send",
             "channel": {"$ref": "#/channels/socket"},
