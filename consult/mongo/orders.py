@@ -1,6 +1,6 @@
 """Orders in MongoDB: every write states in its filter what must be so."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -200,15 +200,13 @@ class MongoOrders:
         )
         return None if document is None else int(document["log_seq"])
 
-    async def list_log_seqs(self, after: str, limit: int) -> list[tuple[str, int]]:
+    async def find_log_seqs(self, conversation_ids: Iterable[str]) -> dict[str, int]:
         cursor = self._orders.find(
-            {"conversation_id": {"$gt": after}, "phase": Phase.CAPTURED.value},
+            {"conversation_id": {"$in": list(conversation_ids)}},
             projection={"conversation_id": True, "log_seq": True},
-            sort=[("conversation_id", ASCENDING)],
-            limit=limit,
             comment=ALL_HOSPITALS,
         )
-        return [(document["conversation_id"], document["log_seq"]) for document in await cursor.to_list()]
+        return {document["conversation_id"]: int(document["log_seq"]) async for document in cursor}
 
     def expiring(self, now: datetime) -> AsyncIterator[DueOrder]:
         return self._due("expire_at", {"expire_at": {"$lte": now, **_DATE}})

@@ -1,9 +1,11 @@
 """Billing as orders ask it: what is paid is an order's fee, until the order would be cancelled unpaid."""
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from billing import domain as billing
+from billing.service.payments import PaymentService
+from billing.service.refunds import RefundService
 from consult.domain.order import Order, StartedPayment
 from server.kernel.actor import Actor
 
@@ -13,27 +15,12 @@ DESCRIPTION: Final = "云诊在线咨询"
 _NO_ADDRESS: Final = "127.0.0.1"
 
 
-class Billing(Protocol):
-    """`billing.service.PaymentService`, as far as it is used here."""
-
-    async def start(self, payable: billing.Payable, channel: billing.Channel, payment_id: str) -> billing.StartedPayment: ...
-
-    async def close_open_payments(self, order_id: str, hospital_id: str) -> bool: ...
-
-    async def settle_earned(self, order_id: str, hospital_id: str) -> None: ...
-
-    async def refund(
-        self, order_id: str, hospital_id: str, cause: str, amount_fen: int | None = None
-    ) -> billing.Refund | None: ...
-
-    async def refund_surplus(self, payment_id: str, hospital_id: str) -> billing.Refund | None: ...
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class OrderPayments:
-    """Implements `ports.Payments`."""
+    """Implements `ports.Payments` over billing's services."""
 
-    billing: Billing
+    payments: PaymentService
+    refunds: RefundService
 
     async def start(self, actor: Actor, order: Order, channel: str, payment_id: str) -> StartedPayment:
         payable = billing.Payable(
@@ -45,17 +32,17 @@ class OrderPayments:
             expires_at=order.unpaid_until,
             payer_address=actor.address or _NO_ADDRESS,
         )
-        started = await self.billing.start(payable, billing.Channel(channel), payment_id)
+        started = await self.payments.start(actor, payable, billing.Channel(channel), payment_id)
         return StartedPayment(started.payment_id, started.channel.value, started.prepay_id, started.params)
 
     async def close_open_payments(self, order_id: str, hospital_id: str) -> bool:
-        return await self.billing.close_open_payments(order_id, hospital_id)
+        return await self.payments.close_open_payments(order_id, hospital_id)
 
-    async def settle_earned(self, order_id: str, hospital_id: str) -> None:
-        await self.billing.settle_earned(order_id, hospital_id)
+    async def settle_earned(self, order_id: str, hospital_id: str, payment_id: str) -> None:
+        await self.payments.settle_earned(order_id, hospital_id, payment_id)
 
-    async def refund(self, order_id: str, hospital_id: str, cause: str) -> None:
-        await self.billing.refund(order_id, hospital_id, cause)
+    async def refund(self, payment_id: str, hospital_id: str, cause: str) -> None:
+        await self.refunds.refund(payment_id, hospital_id, cause)
 
     async def refund_surplus(self, payment_id: str, hospital_id: str) -> None:
-        await self.billing.refund_surplus(payment_id, hospital_id)
+        await self.refunds.refund_surplus(payment_id, hospital_id)

@@ -114,11 +114,13 @@ class OrderPaymentService:
 
     async def order_settled(self, event: Event) -> None:
         """`consult.order_settled`: the fee is the hospital's, or goes back. Billing takes either twice."""
-        order_id, hospital_id = event.subject, event.hospital_id
+        order = await self._find_of(event)
+        if order is None or order.captured_payment_id is None:
+            return
         if event.data["outcome"] == Outcome.EARNED.value:
-            await self.payments.settle_earned(order_id, hospital_id)
+            await self.payments.settle_earned(order.id, order.hospital_id, order.captured_payment_id)
         else:
-            await self.payments.refund(order_id, hospital_id, event.data["cause"])
+            await self.payments.refund(order.captured_payment_id, order.hospital_id, event.data["cause"])
 
     async def refund_succeeded(self, event: Event) -> None:
         """`billing.refund_succeeded`: the patient has the money. What was paid beyond the fee is none of the order's."""

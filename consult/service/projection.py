@@ -5,7 +5,7 @@ effect is one that can be taken twice.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from consult.domain.log import ConsultState, facts_of, fold
@@ -61,9 +61,9 @@ class OrderProjection:
                 return
             page = await self._log.read_entries(conversation_id, after_seq=page.entries[-1].seq, limit=_PAGE)
 
-    async def list_followed(self, after: str, limit: int) -> list[tuple[str, int]]:
-        """Conversations in the order of their ids behind `after`, and up to which entry each is followed: for the scan."""
-        return await self._orders.list_log_seqs(after, limit)
+    async def find_log_seqs(self, conversation_ids: Collection[str]) -> Mapping[str, int]:
+        """Up to which entry each is followed, for the follower."""
+        return await self._orders.find_log_seqs(conversation_ids)
 
     async def _fill(
         self, conversation_id: str, state: ConsultState | None, up_to: int, followed: int, told: list[Notice]

@@ -2,11 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
-
-from pymongo import IndexModel
-from pymongo.errors import CollectionInvalid
 
 import accounts.mongo
 import billing.mongo
@@ -19,10 +15,15 @@ from server.kernel import audit
 from server.kernel.actor import PLATFORM
 from server.kernel.mongo import Database, Indexes
 
+log = structlog.get_logger(__name__)
+
 SCHEMA: Final = 1
 """Raised with every change of an index or of stored documents."""
 
 META: Final = "meta"
+
+_NAMESPACE_EXISTS: Final = 48
+_ASK_SECONDS: Final = 0.05
 
 _INDEXES: Final[Sequence[Indexes]] = (
     audit.INDEXES,
@@ -45,21 +46,26 @@ OUTBOXES: Final[tuple[str, ...]] = (
 
 async def migrate(database: Database) -> None:
     """Bring the database to this version. Running it twice, or two at once, changes nothing more."""
-    await asyncio.gather(*(_create(database, name, models) for indexes in _INDEXES for name, models in indexes.items()))
-    # Created ahead: a collection cannot be made inside some transactions, and a change stream wants its target.
+    await asyncio.gather(
+        *(database[name].create_indexes(list(models)) for indexes in _INDEXES for name, models in indexes.items() if models)
+    )
     await database[META].update_one(
         {"_id": "schema"}, {"$max": {"version": SCHEMA}, "$set": {"hospital_id": PLATFORM}}, upsert=True
     )
-
-
-async def _create(database: Database, name: str, models: Sequence[IndexModel]) -> None:
-    with suppress(CollectionInvalid):  # it is there
-        await database.create_collection(name)
-    if models:
-        await database[name].create_indexes(list(models))
 
 
 async def is_current(database: Database) -> bool:
     """Whether `migrate` of this version has run."""
     stored = await database[META].find_one({"_id": "schema", "hospital_id": PLATFORM})
     return stored is not None and int(stored["version"]) >= SCHEMA
+
+
+async def until_current(database: Database) -> None:
+    """Wait for `migrate` of this version, which another process does: nothing may be served or swept before its indexes are there."""
+    while True:
+        try:
+            if await is_current(database):
+                return
+        except PyMongoError as error:
+            log.warning("migrations.not_known", error=type(error).__name__)
+        await asyncio.sleep(_ASK_SECONDS)

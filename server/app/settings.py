@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     wechatpay_url: str | None = Field(default=None, description="WeChat Pay; the simulator if not set")
     wechatpay_config_file: Path | None = Field(default=None, description="merchant identity; the simulator's if not set")
 
+    sim_callback_retry_scale: float = Field(default=1.0, gt=0, description="factor on the simulated gateway's retry pauses")
     demo_doctors: int = Field(default=12, ge=1, le=10_000, description="doctors of the demo")
     demo_patients: int = Field(default=8, ge=1, le=10_000, description="patients of the demo")
 

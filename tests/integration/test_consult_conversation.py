@@ -67,7 +67,7 @@ async def test_no_reply_in_time_is_one_refund_however_often_it_is_swept_and_foll
     assert kinds == ["opened", "message", "closed", "settled"]
     for _ in range(2):
         await world.follow()
-    assert world.payments.refunds == {(case.id, "expired")}
+    assert world.payments.refunds == {(case.payment_id, "expired")}
     order = await case.now()
     assert (order.status, order.close_reason) == (OrderStatus.REFUNDING, CloseReason.EXPIRED)
     assert order.closed_at == world.clock.now()
@@ -154,7 +154,7 @@ async def test_the_patient_cancels_free_until_the_first_reply_counts_and_again_w
     assert order.facts is not None
     assert order.facts.settled is Outcome.REFUND
     await world.follow()
-    assert world.payments.refunds == {(case.id, "cancelled")}
+    assert world.payments.refunds == {(case.payment_id, "cancelled")}
 
 
 async def test_declining_gives_the_reason_to_the_patient_and_the_fee_back(world: World) -> None:
@@ -164,7 +164,7 @@ async def test_declining_gives_the_reason_to_the_patient_and_the_fee_back(world:
     entries = (await world.log.read_entries(case.order.conversation_id, after_seq=1)).entries
     assert entries[0].draft.parts == ({"kind": "system", "event": "closed", "data": {"reason": "请到急诊就诊"}},)
     await world.follow()
-    assert world.payments.refunds == {(case.id, "declined")}
+    assert world.payments.refunds == {(case.payment_id, "declined")}
 
 
 async def test_finishing_needs_a_reply_and_earns(world: World) -> None:
@@ -304,7 +304,7 @@ async def test_the_projection_takes_entries_twice_in_gaps_and_from_the_middle(wo
         await projection.consume(conversation_id, entries[:2])
         assert (await case.stored())["log_seq"] == 5
         await projection.consume(conversation_id, entries[-1:])
-        await other.deliver()
+        await world.deliver()
     again = await case.stored()
     assert {k: again[k] for k in ("log_seq", "shown_seq", "log", "status")} == {
         k: truth[k] for k in ("log_seq", "shown_seq", "log", "status")
@@ -379,7 +379,7 @@ async def test_random_walks_of_two_processes_keep_order_log_and_money_in_step(da
         for case in cases:
             order = await case.now()
             assert order.facts is not None
-            refunds = [cause for order_id, cause in world.payments.refunds if order_id == case.id]
+            refunds = [cause for payment_id, cause in world.payments.refunds if payment_id == case.payment_id]
             assert len(refunds) + (case.id in world.payments.earned) == 1
             assert (order.status is OrderStatus.COMPLETED) is (case.id in world.payments.earned)
             assert (await case.stored())["status"] == order.status.value

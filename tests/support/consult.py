@@ -14,6 +14,7 @@ from accounts.errors import ConsentMismatch, DoctorNotFound, PatientNotFound
 from consult.assembly import Consult, ConsultParts, assemble, parts_of
 from consult.domain.order import ConsentGiven, Order, OrderKind, StartedPayment
 from consult.mongo import INDEXES, OUTBOXES
+from consult.mongo.codec import ORDERS
 from consult.service.orders import OrderRequest, OrderSettings
 from im.domain import Appended, RecallMessage, SendMessage
 from im.mongo import INDEXES as LOG_INDEXES
@@ -107,11 +108,11 @@ class FakePayments:
         self.closed.append(order_id)
         return order_id in self.paid_after_all
 
-    async def settle_earned(self, order_id: str, hospital_id: str) -> None:
+    async def settle_earned(self, order_id: str, hospital_id: str, payment_id: str) -> None:
         self.earned.add(order_id)
 
-    async def refund(self, order_id: str, hospital_id: str, cause: str) -> None:
-        self.refunds.add((order_id, cause))
+    async def refund(self, payment_id: str, hospital_id: str, cause: str) -> None:
+        self.refunds.add((payment_id, cause))
 
     async def refund_surplus(self, payment_id: str, hospital_id: str) -> None:
         self.surplus[payment_id] = self.surplus.get(payment_id, 0) + 1
@@ -175,8 +176,8 @@ class World:
 
     async def follow(self) -> None:
         """What the keeper's follower does, over everything."""
-        for conversation_id, _ in await self.consult.projection.list_followed("", 10_000):
-            await self.consult.projection.catch_up(conversation_id)
+        async for order in self.database[ORDERS].find({"phase": "captured"}):
+            await self.consult.projection.catch_up(order["conversation_id"])
         await self.deliver()
 
     async def deliver(self) -> None:
@@ -200,6 +201,7 @@ class Case:
     order: Order
     patient: Actor
     doctor: Actor
+    payment_id: str = ""
 
     @property
     def id(self) -> str:
@@ -217,6 +219,7 @@ class Case:
             payment_id=payment_id,
             amount_fen=amount_fen,
         )
+        self.payment_id = self.payment_id or payment_id
         await self.world.consult.payments.payment_captured(event)
         return payment_id
 

@@ -1,0 +1,129 @@
+"""The processes without a face: the keeper, Celery's worker and its beat."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from server.app.celery_app import JobLoop, make_celery, register, schedule
+from server.app.embedded import databases
+from server.app.keeper import Keeper, Sweep
+from server.app.migrations import until_current
+from server.app.notify import notify_ready
+from server.app.settings import Settings
+from server.app.wiring import Addresses, Product, product
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+log = structlog.get_logger(__name__)
+
+_OUTBOX_PATIENCE: Final = timedelta(seconds=3)
+"""Whoever wrote an event delivers it; what is older than this was left by a crash."""
+
+_START_SECONDS: Final = 60.0
+_CONCURRENCY: Final = 4
+
+
+async def keep_until_stopped(settings: Settings) -> int:
+    """Follow the log and sweep while the lease is ours, until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with (
+        databases(settings) as found,
+        product(settings, Addresses(found.mongo_url, found.redis_url), listens=False) as made,
+    ):
+        await until_current(made.database)
+        keeper = Keeper(made.leases, made.clock_guard, _sweeps(settings, made), _follow(made))
+        notify_ready()
+        await keeper.run(stop)
+    return 0
+
+
+def _follow(made: Product) -> Callable[[], Awaitable[None]]:
+    async def follow() -> None:
+        await made.follower.run([made.consult.projection])
+
+    return follow
+
+
+def _sweeps(settings: Settings, made: Product) -> list[Sweep]:
+    deadlines = made.consult.deadlines
+
+    async def deliver() -> int:
+        return await made.relay.sweep(made.clock.now() - _OUTBOX_PATIENCE)
+
+    return [
+        Sweep("expire", settings.sweep_interval, deadlines.expire_due, timed=True),
+        Sweep("settle", settings.sweep_interval, deadlines.settle_due, timed=True),
+        Sweep("unpaid", settings.sweep_interval, deadlines.cancel_unpaid, timed=True),
+        Sweep("places", timedelta(minutes=1), deadlines.free_places, timed=True),
+        Sweep("outboxes", timedelta(seconds=1), deliver),
+        Sweep("checkpoints", timedelta(minutes=1), made.checkpoints.run),
+    ]
+
+
+def work_until_stopped(settings: Settings) -> int:
+    """A Celery worker of threads, whose jobs run on one event loop beside them."""
+    from celery.signals import worker_ready
+
+    loop = JobLoop()
+    stack = AsyncExitStack()
+
+    async def open_product() -> Product:
+        found = await stack.enter_async_context(databases(settings))
+        addresses = Addresses(found.mongo_url, found.redis_url)
+        made = await stack.enter_async_context(product(settings, addresses, listens=False))
+        await until_current(made.database)
+        broker.append(addresses.redis_url)
+        return made
+
+    broker: list[str] = []
+    made: Product = loop.call(open_product(), seconds=_START_SECONDS)
+    app = make_celery(broker[0])
+    register(app, loop, {job.name: job for job in made.jobs})
+    worker_ready.connect(_say_ready, weak=False)
+    try:
+        app.worker_main(
+            ["worker", "--pool=threads", f"--concurrency={_CONCURRENCY}", "--loglevel=WARNING", "--without-gossip",
+             "--without-mingle", "--without-heartbeat"]
+        )  # fmt: skip
+    except SystemExit as ended:
+        log.info("worker.ended", code=ended.code)
+    finally:
+        loop.call(stack.aclose(), seconds=_START_SECONDS)
+        loop.stop()
+    return 0
+
+
+def _say_ready(**_: object) -> None:
+    notify_ready()
+
+
+def beat_until_stopped(settings: Settings) -> int:
+    """Celery beat over the jobs that are periodic. Two of them ask twice, which jobs take without harm."""
+    import uvloop
+
+    return uvloop.run(_beat(settings))
+
+
+async def _beat(settings: Settings) -> int:
+    async with databases(settings) as found:
+        addresses = Addresses(found.mongo_url, found.redis_url)
+        async with product(settings, addresses, listens=False) as made:
+            jobs = made.jobs
+        app = make_celery(addresses.redis_url)
+        schedule(app, jobs)
+        await asyncio.to_thread(_run_beat, app, settings)
+    return 0
+
+
+def _run_beat(app: "Celery", settings: Settings) -> None:
+    notify_ready()
+    app.Beat(loglevel="WARNING", schedule=str(settings.data_dir / "beat-schedule"), quiet=True).run()

@@ -1,0 +1,147 @@
+"""What operators run by hand: migrations, demo, checks, proofs, schemas. Each returns an exit code."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import orjson
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from im.socket import events
+from server.app.asyncapi import asyncapi
+from server.app.demo import DemoServices, seed_demo
+from server.app.docs import errors_markdown
+from server.app.embedded import databases
+from server.app.migrations import OUTBOXES, is_current, migrate
+from server.app.openapi import openapi
+from server.app.settings import Settings
+from server.app.wiring import Addresses, Product, product
+from server.kernel.money import yuan_text
+
+_out = Console(highlight=False, soft_wrap=True)
+
+
+@asynccontextmanager
+async def _product(settings: Settings) -> AsyncIterator[Product]:
+    async with (
+        databases(settings) as found,
+        product(settings, Addresses(found.mongo_url, found.redis_url), listens=False) as made,
+    ):
+        yield made
+
+
+async def migrate_database(settings: Settings) -> int:
+    async with _product(settings) as made:
+        await migrate(made.database)
+    return 0
+
+
+async def seed(settings: Settings) -> int:
+    """Migrate, and fill an empty database with demo data."""
+    async with _product(settings) as made:
+        await migrate(made.database)
+        services = DemoServices(
+            doctors=made.doctors,
+            staff=made.staff,
+            patients=made.patients,
+            patient_accounts=made.patient_accounts,
+            clock=made.clock,
+        )
+        if not await seed_demo(made.database, made.keyring, services, settings, outboxes=OUTBOXES):
+            _out.print("the database holds other data: no demo")
+    return 0
+
+
+async def check_all(settings: Settings) -> int:
+    """Settings, databases, clock, keys: what is set, and what is wrong."""
+    _print_settings(settings)
+    wrong: list[str] = []
+    async with _product(settings) as made:
+        if not await is_current(made.database):
+            wrong.append("the database is not migrated: run `yunzhen migrate`")
+        if not await made.clock_guard.check():
+            wrong.append("this machine's clock is more than 2 s from MongoDB's: no deadline would be decided")
+    for warning in _warnings(settings):
+        _out.print(f"[yellow]warning[/] {warning}")
+    for fault in wrong:
+        _out.print(f"[red]wrong[/] {fault}")
+    _out.print("all is well" if not wrong else f"{len(wrong)} wrong")
+    return 1 if wrong else 0
+
+
+def _print_settings(settings: Settings) -> None:
+    table = Table("setting", "value", "", box=None, pad_edge=False)
+    for name in sorted(type(settings).model_fields):
+        value = getattr(settings, name)
+        shown = "(set)" if isinstance(value, SecretStr) else settings.model_dump(mode="json")[name]
+        table.add_row(f"YZ_{name.upper()}", str(shown), "" if name in settings.model_fields_set else "default")
+    _out.print(table)
+
+
+def _warnings(settings: Settings) -> list[str]:
+    found = []
+    if settings.master_key_file is None:
+        found.append("the master key lies beside the data: whoever takes the folder can read it (YZ_MASTER_KEY_FILE)")
+    if settings.mongo_url is None:
+        found.append("MongoDB is embedded: one member, one disk (YZ_MONGO_URL)")
+    if settings.wechatpay_url is None:
+        found.append("payments go to the simulator (YZ_WECHATPAY_URL, YZ_WECHATPAY_CONFIG_FILE)")
+    if settings.sms_url is None:
+        found.append("SMS go to the simulator (YZ_SMS_URL, YZ_SMS_ACCESS_KEY_FILE)")
+    if not settings.public_url.startswith("https://"):
+        found.append("the public address is not https (YZ_BASE_URL)")
+    return found
+
+
+async def verify_money(settings: Settings) -> int:
+    """Recount the ledger."""
+    async with _product(settings) as made:
+        report = await made.books.verify()
+    table = Table("account", "yuan", box=None, pad_edge=False)
+    for account, amount in sorted(report.totals.items()):
+        table.add_row(account, yuan_text(amount))
+    _out.print(table)
+    for fault in report.faults:
+        _out.print(f"[red]fault[/] {fault.where}: {fault.what}")
+    outcome = "balanced" if report.balanced else f"{len(report.faults)} faults"
+    _out.print(f"{report.payments} payments, {report.posting_sets} posting sets: {outcome}")
+    return 0 if report.balanced else 1
+
+
+async def verify_proof(settings: Settings) -> int:
+    """Recompute every chain and hold it against the signed checkpoints."""
+    async with _product(settings) as made:
+        report = await made.verifier.verify()
+    for line in report.lines():
+        _out.print(line, markup=False)
+    return 0 if report.holds else 1
+
+
+async def write_schemas(settings: Settings, folder: Path) -> int:
+    """Write what the server publishes, as it is committed."""
+    async with _product(settings) as made:
+        documents = schema_files(made)
+    await asyncio.to_thread(_write, folder, documents)
+    return 0
+
+
+def _write(folder: Path, documents: Mapping[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in documents.items():
+        (folder / name).write_text(text)
+
+
+def schema_files(made: Product) -> dict[str, str]:
+    """The committed documents by file name."""
+
+    def pretty(document: object) -> str:
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode() + "\n"
+
+    return {
+        "openapi.json": pretty(openapi(made.routes)),
+        "asyncapi.json": pretty(asyncapi(made.commands, events())),
+        "errors.md": errors_markdown(),
+    }

@@ -1,0 +1,370 @@
+"""Which implementation goes where. The only module that knows all of them; it holds no rule."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import orjson
+
+from accounts import mongo as accounts_mongo
+from accounts.domain.codes import SmsPolicy
+from accounts.http import routes as account_routes
+from accounts.passwords import Argon2Passwords, PyotpTotp
+from accounts.service import (
+    CodeService,
+    ConsentService,
+    DoctorService,
+    NameService,
+    PasswordService,
+    PatientService,
+    SessionService,
+    SignInService,
+    StaffService,
+)
+from accounts.sms import AliyunSms, AliyunSmsConfig
+from accounts.tasks import jobs as account_jobs
+from accounts.tokens import SessionTokens
+from admin_console.domain.checkpoints import Signer
+from admin_console.files import CheckpointFiles
+from admin_console.http import routes as admin_routes
+from admin_console.mongo import MongoArchive, MongoAuditRows, MongoCheckpoints, MongoFeed, MongoLedger, MongoStaffOrders
+from admin_console.service.audit import AuditQuery
+from admin_console.service.checkpoints import Checkpoints
+from admin_console.service.orders import StaffDesk
+from admin_console.service.verification import Verifier
+from billing.domain import Channel
+from billing.http import routes as billing_routes
+from billing.mongo import MongoPayments
+from billing.ports import Gateways
+from billing.service.payments import PaymentService
+from billing.service.refunds import RefundService
+from billing.tasks import jobs as billing_jobs
+from billing.wechatpay import WechatChannel, WechatPay, WechatPayConfig
+from consult.assembly import Consult, assemble, parts_of
+from consult.service.billing import OrderPayments
+from consult.service.conversations import MediaOwners
+from consult.service.orders import OrderSettings
+from im.announcer import Announcer
+from im.bus import RedisBus
+from im.follower import Follower
+from im.history import History
+from im.http import routes as im_routes
+from im.live import LiveHub
+from im.names import NameBook
+from im.presence import Presence
+from im.receipts import Receipts
+from im.service import ConversationLog
+from im.socket import commands as im_commands
+from media.codecs import CodecPool
+from media.http import routes as media_routes
+from media.links import LinkSigner
+from media.mongo import MongoMedia
+from media.service import MediaService
+from media.tasks import jobs as media_jobs
+from server.app.celery_app import CeleryQueue
+from server.app.migrations import META, OUTBOXES
+from server.app.settings import Settings
+from server.app.sockets import event_frame
+from server.kernel.actor import PLATFORM, Actor
+from server.kernel.audit import AuditLog
+from server.kernel.clock import Clock, SystemClock
+from server.kernel.clock_guard import ClockGuard
+from server.kernel.crypto import Keyring, MasterKey, SealingKey
+from server.kernel.edge import Route
+from server.kernel.jobs import Job
+from server.kernel.leases import Leases
+from server.kernel.mongo import Database, connect, database
+from server.kernel.outbox import Event, Relay
+
+if TYPE_CHECKING:
+    from im.commands import SocketCommand
+
+_POOL: Final = 100
+_CLOCK_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where this process finds the databases."""
+
+    mongo_url: str
+    redis_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Everything that a process may need, put together."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    clock_guard: ClockGuard
+    master: MasterKey
+    keyring: Keyring
+    audit: AuditLog
+    relay: Relay
+    leases: Leases
+    hub: LiveHub
+    bus: RedisBus
+    sessions: SessionService
+    doctors: DoctorService
+    patients: PatientService
+    staff: StaffService
+    patient_accounts: accounts_mongo.MongoPatientAccounts
+    log: ConversationLog
+    follower: Follower
+    consult: Consult
+    books: MongoPayments
+    checkpoints: Checkpoints
+    verifier: Verifier
+    routes: tuple[Route, ...]
+    commands: "tuple[SocketCommand, ...]"
+    jobs: tuple[Job, ...]
+
+
+@asynccontextmanager
+async def product(settings: Settings, addresses: Addresses, *, listens: bool) -> AsyncIterator[Product]:
+    """The product for the running event loop, until the end of the block. `listens`: this process has sockets, so it hears
+    live events of others. On the way out what is under way is finished: nothing that was acknowledged waits in memory."""
+    async with AsyncExitStack() as stack:
+        clock = SystemClock()
+        client = connect(addresses.mongo_url, pool_size=_POOL)
+        stack.push_async_callback(client.close)
+        db = database(client)
+        settings.key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        master = MasterKey.load_or_create(settings.key_file)
+        keyring = Keyring(master, db)
+        audit = AuditLog(db)
+        stack.push_async_callback(audit.close)
+        relay = Relay(db, audit)
+        relay.watch(*OUTBOXES)
+        stack.push_async_callback(relay.close)
+        guard = ClockGuard(db, clock)
+        await guard.check()
+        watching = asyncio.create_task(_watch_clock(guard), name="clock-guard")
+        stack.push_async_callback(_end, watching)
+        bus = RedisBus(
+            addresses.redis_url, SealingKey(master.secret("live")), channel=master.secret("live-channel").hex()[:16],
+            receives=listens,
+        )  # fmt: skip
+        await bus.start()
+        stack.push_async_callback(bus.close)
+        hub = LiveHub(event_frame, bus)
+        queue = CeleryQueue(addresses.redis_url)
+        stack.push_async_callback(queue.close)
+
+        # accounts
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        accounts = accounts_mongo.MongoPatientAccounts(db, keyring, relay)
+        patient_books = accounts_mongo.MongoPatients(db, keyring, relay)
+        doctor_list = accounts_mongo.MongoDoctors(db, keyring, relay)
+        staff_list = accounts_mongo.MongoStaff(db, keyring, relay)
+        code_book = accounts_mongo.MongoCodes(db, keyring, relay)
+        limits = accounts_mongo.MongoLimits(db, keyring)
+        names = NameService(accounts, patient_books, doctor_list, staff_list, clock)
+        tokens = SessionTokens(master.secret("access-token"), master.secret("refresh-token"))
+        sessions = SessionService(accounts_mongo.MongoSessions(db, keyring, relay), tokens, names, audit, clock)
+        codes = CodeService(
+            code_book,
+            accounts_mongo.MongoSmsAttempts(db, keyring),
+            limits,
+            AliyunSms(http, _sms_config(settings), clock),
+            clock,
+            SmsPolicy(settings.sms_resend_after, settings.sms_per_phone, settings.sms_per_address),
+        )
+        stack.push_async_callback(codes.close)
+        passwords = Argon2Passwords()
+        stack.callback(passwords.close)
+        sign_in = SignInService(
+            accounts, doctor_list, staff_list, code_book, limits, codes, sessions, passwords, PyotpTotp(), audit, clock
+        )
+        password_service = PasswordService(accounts, limits, codes, sessions, passwords, audit, clock)
+        doctors = DoctorService(doctor_list, sessions, audit, clock)
+        patients = PatientService(patient_books, audit, clock, settings.patients_per_account)
+        staff = StaffService(staff_list, sessions, passwords, clock)
+        consents = ConsentService.load()
+
+        # billing
+        wechat = WechatPay(_wechat_config(settings), clock)
+        await wechat.start()
+        stack.push_async_callback(wechat.close)
+        gateways: Gateways = {each: WechatChannel(wechat, each) for each in (Channel.WECHAT_H5, Channel.WECHAT_JSAPI)}
+        books = MongoPayments(db)
+        payments = PaymentService(books, gateways, clock, relay, audit)
+        refunds = RefundService(books, gateways, clock, relay, audit, queue)
+
+        # the product, its conversations and media; media asks the product who may see what, and the product is made after it
+        parts = parts_of(db, keyring, hub, relay, clock)
+        owners = _LateOwners()
+        codecs = CodecPool()
+        stack.push_async_callback(codecs.close)
+        media = MediaService(
+            MongoMedia(db, keyring), codecs, owners, LinkSigner(master.secret("media-link")), audit, relay, clock
+        )
+        name_book = NameBook(names, clock)
+        announcer = Announcer(parts.rules, hub, name_book)
+        log = ConversationLog(
+            db,
+            keyring,
+            parts.rules,
+            parts.opener,
+            clock,
+            max_entries=settings.conversation_max,
+            listeners=(announcer, parts.announcer),
+            clock_ok=guard.is_ok,
+            audit=audit,
+            media=media,
+        )
+        consult = assemble(
+            parts,
+            db,
+            log=log,
+            live=hub,
+            relay=relay,
+            audit=audit,
+            clock=clock,
+            clock_ok=guard.is_ok,
+            doctors=doctors,
+            patients=patients,
+            consents=consents,
+            media=media,
+            billing=OrderPayments(payments, refunds),
+            settings=OrderSettings(
+                validity=settings.consult_validity,
+                replies=settings.consult_replies,
+                recall_window=settings.recall_window,
+                patient_burst=settings.patient_burst,
+                unpaid_timeout=settings.unpaid_timeout,
+            ),
+        )
+        owners.owners = consult.media_owners
+        receipts = Receipts(db, log)
+        history = History(log, receipts, parts.directory, name_book, audit, clock, epoch=await _epoch(db))
+        presence = Presence(log, receipts, announcer, clock)
+        # In this order at the end: what waits for the log, then the log, then who tells of it.
+        stack.push_async_callback(parts.announcer.close)
+        stack.push_async_callback(announcer.close)
+        stack.push_async_callback(log.close)
+        stack.push_async_callback(receipts.close)
+
+        for consumers in (sessions.consumers(), consult.consumers):
+            for action, consumer in consumers.items():
+                relay.on(action, consumer)
+        relay.on("accounts.session_revoked", _closing_sockets(hub))
+
+        # supervision
+        signer = Signer(master.secret("checkpoint"))
+        files = CheckpointFiles(settings.data_dir / "checkpoints", signer.public_key)
+        staff_orders = MongoStaffOrders(db, keyring)
+        query = AuditQuery(audit, clock, MongoAuditRows(db), log, staff_orders)
+        desk = StaffDesk(audit, clock, staff_orders, log, MongoLedger(db), query)
+
+        yield Product(
+            settings=settings,
+            database=db,
+            clock=clock,
+            clock_guard=guard,
+            master=master,
+            keyring=keyring,
+            audit=audit,
+            relay=relay,
+            leases=Leases(db),
+            hub=hub,
+            bus=bus,
+            sessions=sessions,
+            doctors=doctors,
+            patients=patients,
+            staff=staff,
+            patient_accounts=accounts,
+            log=log,
+            follower=Follower(db, keyring),
+            consult=consult,
+            books=books,
+            checkpoints=Checkpoints(MongoFeed(db), MongoCheckpoints(db), files, signer, clock),
+            verifier=Verifier(MongoArchive(db), files, signer.public_key, clock),
+            routes=(
+                *account_routes(codes, sign_in, sessions, password_service, doctors, patients, consents),
+                *consult.routes,
+                *im_routes(log, announcer, name_book, history),
+                *media_routes(media),
+                *billing_routes(payments, refunds, wechat),
+                *admin_routes(query, desk),
+            ),
+            commands=tuple(im_commands(log, announcer, name_book, history, presence)),
+            jobs=(*account_jobs(codes, sessions), *billing_jobs(payments, refunds), *media_jobs(media)),
+        )
+
+
+class _LateOwners:
+    """`media.ports.Owners`, answered by the product once it is there."""
+
+    owners: MediaOwners | None = None
+
+    async def may_see(self, actor: Actor, owner_kind: str, owner_id: str, media_id: str) -> bool:
+        assert self.owners is not None, "the product is assembled before anything is asked"
+        return await self.owners.may_see(actor, owner_kind, owner_id, media_id)
+
+
+def _closing_sockets(hub: LiveHub) -> Callable[[Event], Awaitable[None]]:
+    async def close(event: Event) -> None:
+        hub.close_sessions([event.data["session_id"]], event.data["reason"])
+
+    return close
+
+
+async def _watch_clock(guard: ClockGuard) -> None:
+    while True:
+        await asyncio.sleep(_CLOCK_SECONDS)
+        await guard.check()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _epoch(db: Database) -> int:
+    """The deployment's epoch: raised when a backup is restored, so that devices begin anew."""
+    stored = await db[META].find_one({"_id": "epoch", "hospital_id": PLATFORM})
+    return 1 if stored is None else int(stored["value"])
+
+
+def _sms_config(settings: Settings) -> AliyunSmsConfig:
+    path = settings.sms_access_key_file
+    if path is None:
+        from simulators.keys import ensure_sms_keys
+
+        path = ensure_sms_keys(settings.data_dir).config_path
+    config = orjson.loads(path.read_bytes())
+    return AliyunSmsConfig(
+        url=settings.sms_url or f"{settings.simulators_url}/sms",
+        access_key_id=config["access_key_id"],
+        access_key_secret=config["access_key_secret"],
+        sign_name=config["sign_name"],
+    )
+
+
+def _wechat_config(settings: Settings) -> WechatPayConfig:
+    path = settings.wechatpay_config_file
+    if path is None:
+        from simulators.keys import ensure_wechat_keys
+
+        path = ensure_wechat_keys(settings.data_dir).config_path
+    config = orjson.loads(path.read_bytes())
+    callbacks = f"{settings.public_url}/api/v1/callbacks/wechatpay"
+    return WechatPayConfig(
+        mchid=config["mchid"],
+        appid=config["appid"],
+        api_v3_key=config["api_v3_key"],
+        merchant_serial=config["merchant_serial"],
+        merchant_private_key=(path.parent / Path(config["merchant_private_key_path"])).read_bytes(),
+        platform_serial=config["platform_serial"],
+        platform_certificate=(path.parent / Path(config["platform_certificate_path"])).read_bytes(),
+        base_url=(settings.wechatpay_url or settings.simulators_url).rstrip("/"),
+        payment_notify_url=f"{callbacks}/payments",
+        refund_notify_url=f"{callbacks}/refunds",
+    )
