@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
+from pymongo.errors import PyMongoError
+
 import accounts.mongo
 import billing.mongo
 import consult.mongo
@@ -22,7 +25,6 @@ SCHEMA: Final = 1
 
 META: Final = "meta"
 
-_NAMESPACE_EXISTS: Final = 48
 _ASK_SECONDS: Final = 0.05
 
 _INDEXES: Final[Sequence[Indexes]] = (
@@ -61,7 +63,7 @@ async def is_current(database: Database) -> bool:
 
 
 async def until_current(database: Database) -> None:
-    """Wait for `migrate` of this version, which another process does: nothing may be served or swept before its indexes are there."""
+    """Wait for `migrate` of this version, which another process does: nothing is served or swept before its indexes are."""
     while True:
         try:
             if await is_current(database):
