@@ -78,7 +78,7 @@ class RedisBus:
         self._heard = heard
 
     def publish(self, hint: Hint) -> None:
-        if self._tasks and self._somebody_listens():
+        if self._tasks and not self.is_alone:
             self._waiting.append(hint)
             self._wake.set()
 
@@ -101,12 +101,23 @@ class RedisBus:
         except _FAILURES as error:
             log.info("live.not_closed", error=type(error).__name__)
 
-    def _somebody_listens(self) -> bool:
-        """Unless we listened long enough to know that nobody else does, somebody may."""
+    @property
+    def certain(self) -> bool:
+        """Whether we listened long enough to know who else does."""
+        return self._listening and asyncio.get_running_loop().time() >= self._certain_from
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else listens, for certain."""
+        if not self._receives or not self.certain:
+            return False
         now = asyncio.get_running_loop().time()
-        if not self._receives or not self._listening or now < self._certain_from:
-            return True
-        return any(now - seen < _PEER_SECONDS for seen in self._peers.values())
+        return not any(now - seen < _PEER_SECONDS for seen in self._peers.values())
+
+    @property
+    def waiting(self) -> int:
+        """Hints that are not published yet."""
+        return len(self._waiting)
 
     # --- out ---
 
