@@ -9,14 +9,15 @@ sum over all accounts is always zero, and
 holds per payment and in all, where *refunded* counts refunds that are payable, paid out or not.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from billing.errors import RefundRefused, RefundTransitionRefused
+from billing.errors import PaymentMismatch, PaymentNotFound, PaymentsUndecided, RefundRefused, RefundTransitionRefused
+from server.kernel.ids import derived_id
 
 
 class Channel(StrEnum):
@@ -35,9 +36,27 @@ class PaymentStatus(StrEnum):
     CLOSED = "closed"
 
 
+class PaymentEvent(StrEnum):
+    """What the gateway said of a payment."""
+
+    CLOSED = "closed"
+    CAPTURED = "captured"
+
+
+PAYMENT_TRANSITIONS: Final[Mapping[tuple[PaymentStatus, PaymentEvent], PaymentStatus]] = MappingProxyType(
+    {
+        (PaymentStatus.OPEN, PaymentEvent.CLOSED): PaymentStatus.CLOSED,
+        (PaymentStatus.OPEN, PaymentEvent.CAPTURED): PaymentStatus.CAPTURED,
+        # Money that came is booked, whatever was believed before.
+        (PaymentStatus.CLOSED, PaymentEvent.CAPTURED): PaymentStatus.CAPTURED,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Payable:
-    """What is to be paid. `expires_at` is when the gateway must stop taking it."""
+    """What is to be paid. `expires_at` is when the gateway must stop taking it. `description` is what the wallet and the bank
+    statement show: nothing of people."""
 
     order_id: str
     hospital_id: str
@@ -107,6 +126,7 @@ class RefundEvent(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     RESTARTED = "restarted"
+    RESUMED = "resumed"
 
 
 REFUND_TRANSITIONS: Final[Mapping[tuple[RefundStatus, RefundEvent], RefundStatus]] = MappingProxyType(
@@ -120,6 +140,8 @@ REFUND_TRANSITIONS: Final[Mapping[tuple[RefundStatus, RefundEvent], RefundStatus
         # A late success is the truth, whatever was believed before.
         (RefundStatus.NEEDS_PERSON, RefundEvent.SUCCEEDED): RefundStatus.REFUNDED,
         (RefundStatus.NEEDS_PERSON, RefundEvent.RESTARTED): RefundStatus.RESERVED,
+        # A person asked, and the gateway is working on it after all.
+        (RefundStatus.NEEDS_PERSON, RefundEvent.RESUMED): RefundStatus.PROCESSING,
     }
 )
 
@@ -127,7 +149,8 @@ REFUND_TRANSITIONS: Final[Mapping[tuple[RefundStatus, RefundEvent], RefundStatus
 @dataclass(frozen=True, slots=True)
 class Refund:
     """Money that is owed to a payer. Its id derives from payment and cause. `out_refund_no` is its number at the gateway: every
-    try is the same request. Only a person starts another number, after the gateway said that the old one is dead."""
+    try is the same request. Only a person starts another number, after the gateway said that the old one is dead; the old ones
+    stay in `former_numbers`, since the gateway may yet speak of them. `refusals` counts the tries that it answered with no."""
 
     id: str
     hospital_id: str
@@ -140,6 +163,8 @@ class Refund:
     created_at: datetime
     next_try_at: datetime | None
     tries: int = 0
+    refusals: int = 0
+    former_numbers: tuple[str, ...] = ()
     problem: str | None = None
     gateway_refund_id: str | None = None
     refunded_at: datetime | None = None
@@ -157,7 +182,10 @@ def next_refund_status(status: RefundStatus, event: RefundEvent) -> RefundStatus
 _FIRST_TRY_AFTER: Final = timedelta(seconds=2)
 _LONGEST_PAUSE: Final = timedelta(minutes=30)
 MOST_TRIES: Final = 40
-"""With the pauses below about 17 hours; then a person looks."""
+"""Tries without an answer: with the pauses below about 17 hours; then a person looks."""
+
+MOST_REFUSALS: Final = 8
+"""Tries that the gateway answered with no: about 8 minutes; then a person looks (an empty account needs one)."""
 
 
 def pause_after(tries: int) -> timedelta:
@@ -173,6 +201,25 @@ def refund_amount(payment: Payment, wanted_fen: int | None) -> int:
     if amount <= 0 or amount > free:
         raise RefundRefused(refundable_fen=free)
     return amount
+
+
+SURPLUS: Final = "surplus"
+"""The cause of a refund of a payment for nothing: late, or beyond an order's first."""
+
+
+def own_payment(payments: Sequence[Payment], refunds: Sequence[Refund]) -> Payment:
+    """The payment that an order lives on: the captured one that is not surplus.
+
+    Raises PaymentNotFound where there is none, and PaymentsUndecided while two are captured and nobody has said yet which of
+    them is surplus: to guess would refund the wrong one.
+    """
+    surplus = {refund.payment_id for refund in refunds if refund.cause == SURPLUS}
+    own = [p for p in payments if p.status is PaymentStatus.CAPTURED and p.id not in surplus]
+    if not own:
+        raise PaymentNotFound()
+    if len(own) > 1:
+        raise PaymentsUndecided()
+    return own[0]
 
 
 # --- the ledger ---
@@ -267,6 +314,106 @@ class RefundReport:
     gateway_refund_id: str | None = None
 
 
+# --- how money moves ---
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A payment as it is after its money moved, and the postings that say so. `payment.version` is still the one that was read:
+    the write stands on it."""
+
+    payment: Payment
+    posting: PostingSet
+
+
+def decide_capture(payment: Payment, report: TradeReport, now: datetime) -> Movement | None:
+    """The gateway has the money: it is held for the order. None when that is booked already.
+
+    Raises PaymentMismatch for another amount, for a success without a number, and for a second success of one payment.
+    """
+    if report.amount_fen != payment.amount_fen or not report.transaction_id:
+        raise PaymentMismatch(amount="is not what was asked for")
+    if payment.status is PaymentStatus.CAPTURED:
+        if report.transaction_id != payment.transaction_id:
+            raise PaymentMismatch(transaction="is another than the one that is booked")
+        return None
+    after = replace(
+        payment,
+        status=PAYMENT_TRANSITIONS[payment.status, PaymentEvent.CAPTURED],
+        transaction_id=report.transaction_id,
+        captured_at=now,
+        gateway_paid_at=report.paid_at,
+        captured_fen=payment.amount_fen,
+    )
+    lines = captured_lines(payment.channel, payment.amount_fen)
+    return Movement(after, _posting(payment, Entry.CAPTURED, payment.id, now, lines))
+
+
+def decide_earning(payment: Payment, now: datetime) -> Movement | None:
+    """What is held becomes the hospital's income. None when nothing is held."""
+    if payment.held_fen <= 0:
+        return None
+    after = replace(payment, earned_fen=payment.earned_fen + payment.held_fen)
+    return Movement(after, _posting(payment, Entry.EARNED, payment.id, now, earned_lines(payment.held_fen)))
+
+
+def decide_reservation(
+    payment: Payment, refund_id: str, cause: str, wanted_fen: int | None, now: datetime
+) -> tuple[Refund, Movement]:
+    """Owe the payer this much: first of what is held, then of what was earned. Raises RefundRefused."""
+    amount = refund_amount(payment, wanted_fen)
+    from_held = min(amount, payment.held_fen)
+    after = replace(
+        payment,
+        refund_reserved_fen=payment.refund_reserved_fen + amount,
+        earned_fen=payment.earned_fen - (amount - from_held),
+    )
+    refund = Refund(
+        id=refund_id,
+        hospital_id=payment.hospital_id,
+        order_id=payment.order_id,
+        payment_id=payment.id,
+        cause=cause,
+        amount_fen=amount,
+        status=RefundStatus.RESERVED,
+        out_refund_no=refund_id,
+        created_at=now,
+        next_try_at=now,
+    )
+    lines = reserved_lines(from_held, amount - from_held)
+    return refund, Movement(after, _posting(payment, Entry.REFUND_RESERVED, refund_id, now, lines))
+
+
+def decide_payout(payment: Payment, refund: Refund, gateway_refund_id: str | None, now: datetime) -> tuple[Refund, Movement]:
+    """The payer has the money. Raises RefundTransitionRefused where that is booked already."""
+    done = replace(
+        refund,
+        status=next_refund_status(refund.status, RefundEvent.SUCCEEDED),
+        gateway_refund_id=gateway_refund_id or refund.gateway_refund_id,
+        refunded_at=now,
+        next_try_at=None,
+        problem=None,
+    )
+    after = replace(payment, refunded_fen=payment.refunded_fen + refund.amount_fen)
+    lines = refunded_lines(payment.channel, refund.amount_fen)
+    return done, Movement(after, _posting(payment, Entry.REFUNDED, refund.id, now, lines))
+
+
+def _posting(payment: Payment, entry: Entry, subject: str, at: datetime, lines: Mapping[str, int]) -> PostingSet:
+    return PostingSet(
+        id=derived_id("posting", entry.value, subject),
+        hospital_id=payment.hospital_id,
+        order_id=payment.order_id,
+        payment_id=payment.id,
+        entry=entry,
+        at=at,
+        lines=lines,
+    )
+
+
+# --- proof ---
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerFault:
     """Something that does not add up: where, and what."""
@@ -287,24 +434,33 @@ class LedgerReport:
         return not self.faults
 
 
-def check_payment(payment: Payment, booked: Sequence[tuple[Entry, Mapping[str, int]]]) -> list[LedgerFault]:
-    """Whether a payment's sums are what its postings (entry and lines) say, and money is conserved in it."""
+def check_payment(
+    payment: Payment, booked: Collection[tuple[Entry, Mapping[str, int]]], refunds: Collection[tuple[RefundStatus, int]]
+) -> list[LedgerFault]:
+    """Whether a payment's sums are what its postings (entry and lines) and its refunds (status and amount) say, and money is
+    conserved in it."""
     by_entry = dict.fromkeys(Entry, 0)
     accounts: dict[str, int] = {}
     for entry, lines in booked:
         by_entry[entry] += sum(amount for amount in lines.values() if amount > 0)
         for account, amount in lines.items():
             accounts[account] = accounts.get(account, 0) + amount
+    paid_out = sum(amount for status, amount in refunds if status is RefundStatus.REFUNDED)
     found: dict[str, Any] = {
         "captured": (payment.captured_fen, by_entry[Entry.CAPTURED]),
         "reserved": (payment.refund_reserved_fen, by_entry[Entry.REFUND_RESERVED]),
         "refunded": (payment.refunded_fen, by_entry[Entry.REFUNDED]),
-        "held": (payment.held_fen, -accounts.get(HELD, 0)),
-        "earned": (payment.earned_fen, -accounts.get(INCOME, 0)),
-        "payable": (payment.refund_reserved_fen - payment.refunded_fen, -accounts.get(REFUNDS_PAYABLE, 0)),
+        "at the gateway": (payment.captured_fen - payment.refunded_fen, accounts.pop(clearing(payment.channel), 0)),
+        "held": (payment.held_fen, -accounts.pop(HELD, 0)),
+        "earned": (payment.earned_fen, -accounts.pop(INCOME, 0)),
+        "payable": (payment.refund_reserved_fen - payment.refunded_fen, -accounts.pop(REFUNDS_PAYABLE, 0)),
+        "in other accounts": (0, sum(abs(amount) for amount in accounts.values())),
+        "refunds": (payment.refund_reserved_fen, sum(amount for _, amount in refunds)),
+        "refunds paid out": (payment.refunded_fen, paid_out),
         "conserved": (payment.captured_fen, payment.held_fen + payment.earned_fen + payment.refund_reserved_fen),
+        "what was asked for": (payment.amount_fen if payment.status is PaymentStatus.CAPTURED else 0, payment.captured_fen),
     }
-    faults = [LedgerFault(payment.id, f"{n}: {a} in the payment, {b} booked") for n, (a, b) in found.items() if a != b]
+    faults = [LedgerFault(payment.id, f"{n}: {a} in the payment, {b} found") for n, (a, b) in found.items() if a != b]
     if (
         min(payment.held_fen, payment.earned_fen, payment.refunded_fen) < 0
         or payment.refunded_fen > payment.refund_reserved_fen

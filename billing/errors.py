@@ -21,6 +21,14 @@ class PaymentClosed(DomainError):
     title = "This payment can no longer be made; start another."
 
 
+class PaymentsUndecided(DomainError):
+    """Two payments of one order are captured, and it is not said yet which of them is surplus. It will be: try again."""
+
+    code = "payment.undecided"
+    kind = ErrorKind.UNAVAILABLE
+    title = "A second payment of this order is being sorted out; try again."
+
+
 class PaymentSignatureInvalid(DomainError):
     code = "payment.signature_invalid"
     kind = ErrorKind.UNAUTHENTICATED
@@ -49,6 +57,12 @@ class RefundTransitionRefused(DomainError):
     code = "refund.transition_refused"
     kind = ErrorKind.CONFLICT
     title = "The refund is not in a state that allows this."
+
+
+class RefundStillAlive(DomainError):
+    code = "refund.still_alive"
+    kind = ErrorKind.CONFLICT
+    title = "The gateway is still working on this refund or has paid it; a new number could pay twice."
 
 
 class GatewayUnknown(DomainError):

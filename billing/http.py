@@ -1,10 +1,18 @@
 """Callbacks of the gateways, and what staff sees and does with refunds."""
 
-from collections.abc import Mapping
-from typing import Protocol
+import asyncio
+from typing import Final
 
-from billing.domain import RefundReport, TradeReport
-from billing.errors import PaymentMismatch, PaymentNotFound, PaymentSignatureInvalid, RefundNotFound, RefundTransitionRefused
+from billing.domain import TradeReport
+from billing.errors import (
+    PaymentMismatch,
+    PaymentNotFound,
+    PaymentSignatureInvalid,
+    RefundNotFound,
+    RefundStillAlive,
+    RefundTransitionRefused,
+)
+from billing.ports import CallbackReader
 from billing.service.payments import PaymentService
 from billing.service.refunds import RefundService
 from billing.wire import CallbackFailure, RefundList, RefundModel, RefundQuery, refund_model
@@ -12,11 +20,8 @@ from server.kernel.edge import ANYONE, STAFF, Call, Idempotency, Reply, Route
 from server.kernel.errors import DomainError
 from server.kernel.wire import NoBody
 
-
-class CallbackReader(Protocol):
-    """Verifies and opens a gateway's callback."""
-
-    async def read_callback(self, headers: Mapping[str, str], body: bytes) -> TradeReport | RefundReport: ...
+_ANSWER_SECONDS: Final = 4.0
+"""The gateway waits five; what is not stored by then it will tell again."""
 
 
 def routes(payments: PaymentService, refunds: RefundService, wechatpay: CallbackReader) -> list[Route]:
@@ -60,7 +65,7 @@ def routes(payments: PaymentService, refunds: RefundService, wechatpay: Callback
             handlers.restart_refund,
             body=NoBody,
             answer=RefundModel,
-            errors=(RefundNotFound, RefundTransitionRefused),
+            errors=(RefundNotFound, RefundStillAlive, RefundTransitionRefused),
             tag="admin",
         ),
     ]
@@ -73,11 +78,16 @@ class _Handlers:
         self._wechatpay = wechatpay
 
     async def wechatpay(self, call: Call) -> None:
-        report = await self._wechatpay.read_callback(_headers(call), call.raw_body)
-        if isinstance(report, TradeReport):
-            await self._payments.report(report)
-        else:
-            await self._refunds.report(report)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            try:
+                report = await self._wechatpay.read_callback(_headers(call), call.raw_body)
+            except (PaymentSignatureInvalid, PaymentMismatch) as error:
+                await self._payments.refuse_callback(call.actor, "wechatpay", error)
+                raise
+            if isinstance(report, TradeReport):
+                await self._payments.report(report)
+            else:
+                await self._refunds.report(report)
 
     async def list_refunds(self, call: Call) -> RefundList:
         query: RefundQuery = call.query

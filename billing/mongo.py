@@ -5,11 +5,12 @@ its sums, and the event in the outbox. Snapshot isolation alone would let two re
 version is always part of the write.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
@@ -20,13 +21,13 @@ from billing.domain import (
     Entry,
     LedgerFault,
     LedgerReport,
+    Movement,
     Payment,
     PaymentStatus,
     PostingSet,
     Refund,
     RefundStatus,
     StartedPayment,
-    TradeReport,
     check_payment,
     pause_after,
 )
@@ -51,6 +52,7 @@ INDEXES: Final[Indexes] = {
     ],
     REFUNDS: [
         IndexModel([("out_refund_no", ASCENDING)], unique=True),
+        IndexModel([("former_numbers", ASCENDING)], sparse=True),
         IndexModel([("hospital_id", ASCENDING), ("order_id", ASCENDING)]),
         IndexModel([("hospital_id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)]),
         IndexModel(
@@ -66,6 +68,8 @@ INDEXES: Final[Indexes] = {
 }
 
 _VERIFY_BATCH: Final = 500
+_TRANSACTION_SECONDS: Final = 20.0
+"""How long a transaction is tried again before the caller is told that it is not known; the caller may always ask again."""
 
 
 class _Lost(Exception):
@@ -92,7 +96,7 @@ class MongoPayments:
         try:
             await self._payments.insert_one(document)
         except DuplicateKeyError:
-            return _payment(await self._payments.find_one({"_id": payment.id, "hospital_id": payment.hospital_id})) or payment
+            return _known_payment(await self._payments.find_one({"_id": payment.id}, comment=ALL_HOSPITALS) or document)
         return payment
 
     async def find(self, payment_id: str) -> Payment | None:
@@ -105,11 +109,17 @@ class MongoPayments:
         cursor = self._payments.find({"hospital_id": hospital_id, "order_id": order_id}).sort("_id", ASCENDING)
         return [_known_payment(document) async for document in cursor]
 
-    async def set_prepaid(self, payment: Payment, started: StartedPayment) -> None:
-        await self._payments.update_one(
-            {"_id": payment.id, "hospital_id": payment.hospital_id},
+    async def set_prepaid(self, payment: Payment, started: StartedPayment) -> bool:
+        result = await self._payments.update_one(
+            {
+                "_id": payment.id,
+                "hospital_id": payment.hospital_id,
+                "status": PaymentStatus.OPEN.value,
+                "prepay_id": None,
+            },
             {"$set": {"prepay_id": started.prepay_id, "params": dict(started.params)}},
         )
+        return result.modified_count == 1
 
     async def close(self, payment: Payment, event: Event) -> bool:
         result = await self._payments.update_one(
@@ -122,45 +132,16 @@ class MongoPayments:
         )
         return result.modified_count == 1
 
-    async def capture(self, payment: Payment, report: TradeReport, posting: PostingSet, event: Event) -> bool:
+    async def move(self, movement: Movement, event: Event) -> bool:
         async def write(session: AsyncClientSession) -> None:
-            result = await self._payments.update_one(
-                {
-                    "_id": payment.id,
-                    "hospital_id": payment.hospital_id,
-                    "status": {"$ne": PaymentStatus.CAPTURED.value},
-                },
-                {
-                    "$set": {
-                        "status": PaymentStatus.CAPTURED.value,
-                        "transaction_id": report.transaction_id,
-                        "captured_at": posting.at,
-                        "gateway_paid_at": report.paid_at,
-                        "captured_fen": payment.amount_fen,
-                    },
-                    "$inc": {"version": 1},
-                    "$push": {"outbox": to_outbox(event)},
-                },
-                session=session,
-            )
-            _require(result.modified_count == 1)
-            await self._postings.insert_one(_posting_document(posting), session=session)
+            await self._move(movement, session, event)
 
         return await self._transact(write)
 
-    async def earn(self, payment: Payment, amount_fen: int, posting: PostingSet, event: Event) -> bool:
+    async def reserve(self, movement: Movement, refund: Refund, event: Event) -> bool:
         async def write(session: AsyncClientSession) -> None:
-            await self._change(payment, {"earned_fen": amount_fen}, session, event)
-            await self._postings.insert_one(_posting_document(posting), session=session)
-
-        return await self._transact(write)
-
-    async def reserve(self, payment: Payment, refund: Refund, posting: PostingSet, from_income_fen: int, event: Event) -> bool:
-        async def write(session: AsyncClientSession) -> None:
-            change = {"refund_reserved_fen": refund.amount_fen, "earned_fen": -from_income_fen}
-            await self._change(payment, change, session, None)
+            await self._move(movement, session, None)
             await self._refunds.insert_one({**_refund_document(refund), "outbox": [to_outbox(event)]}, session=session)
-            await self._postings.insert_one(_posting_document(posting), session=session)
 
         return await self._transact(write)
 
@@ -190,7 +171,8 @@ class MongoPayments:
         return _refund(await self._refunds.find_one({"_id": refund_id}, comment=ALL_HOSPITALS))
 
     async def find_refund_by_number(self, out_refund_no: str) -> Refund | None:
-        return _refund(await self._refunds.find_one({"out_refund_no": out_refund_no}, comment=ALL_HOSPITALS))
+        either: Document = {"$or": [{"out_refund_no": out_refund_no}, {"former_numbers": out_refund_no}]}
+        return _refund(await self._refunds.find_one(either, comment=ALL_HOSPITALS))
 
     async def list_refunds_of_order(self, order_id: str, hospital_id: str) -> list[Refund]:
         cursor = self._refunds.find({"hospital_id": hospital_id, "order_id": order_id}).sort("created_at", ASCENDING)
@@ -212,12 +194,11 @@ class MongoPayments:
         result = await self._refunds.update_one(*_refund_update(refund, event))
         return result.modified_count == 1
 
-    async def pay_out(self, refund: Refund, payment: Payment, posting: PostingSet, event: Event) -> bool:
+    async def pay_out(self, movement: Movement, refund: Refund, event: Event) -> bool:
         async def write(session: AsyncClientSession) -> None:
             result = await self._refunds.update_one(*_refund_update(refund, event), session=session)
             _require(result.modified_count == 1)
-            await self._change(payment, {"refunded_fen": refund.amount_fen}, session, None)
-            await self._postings.insert_one(_posting_document(posting), session=session)
+            await self._move(movement, session, None)
 
         return await self._transact(write)
 
@@ -244,19 +225,20 @@ class MongoPayments:
     # --- proof ---
 
     async def verify(self) -> LedgerReport:
-        """Recount everything, in one snapshot: every payment against its postings, every set, and the whole."""
-        payments, sets = 0, 0
+        """Recount everything, in one snapshot: every payment against its postings and refunds, every set, and the whole."""
+        payments, sets, attributed = 0, 0, 0
         totals: dict[str, int] = {}
         faults: list[LedgerFault] = []
         async with self._database.client.start_session(snapshot=True) as session:
             batch: list[Payment] = []
-            async for document in self._payments.find({}, session=session, comment=ALL_HOSPITALS).sort("_id", ASCENDING):
+            cursor = self._payments.find({}, session=session, comment=ALL_HOSPITALS).sort("_id", ASCENDING)
+            async for document in cursor:
                 batch.append(_known_payment(document))
                 payments += 1
                 if len(batch) == _VERIFY_BATCH:
-                    faults += await self._verify_batch(batch, session)
+                    attributed += await self._verify_batch(batch, session, faults)
                     batch = []
-            faults += await self._verify_batch(batch, session)
+            attributed += await self._verify_batch(batch, session, faults)
             async for document in self._postings.find({}, session=session, comment=ALL_HOSPITALS):
                 sets += 1
                 if sum(document["lines"].values()) != 0:
@@ -265,23 +247,29 @@ class MongoPayments:
                     totals[account] = totals.get(account, 0) + amount
         if sum(totals.values()) != 0:
             faults.append(LedgerFault("all accounts", "do not sum to zero"))
+        if attributed != sets:
+            faults.append(LedgerFault("all postings", f"{sets - attributed} sets belong to no payment"))
         return LedgerReport(payments, sets, totals, tuple(faults))
 
-    async def _verify_batch(self, payments: list[Payment], session: AsyncClientSession) -> list[LedgerFault]:
-        by_payment: dict[str, list[tuple[Entry, dict[str, int]]]] = {payment.id: [] for payment in payments}
-        query = {"payment_id": {"$in": list(by_payment)}}
+    async def _verify_batch(self, payments: list[Payment], session: AsyncClientSession, faults: list[LedgerFault]) -> int:
+        """Add what does not add up to `faults`; how many posting sets these payments have."""
+        booked: dict[str, list[tuple[Entry, Mapping[str, int]]]] = {payment.id: [] for payment in payments}
+        refunds: dict[str, list[tuple[RefundStatus, int]]] = {payment.id: [] for payment in payments}
+        places = {payment.id: (payment.hospital_id, payment.order_id) for payment in payments}
+        query = {"payment_id": {"$in": list(booked)}}
         async for document in self._postings.find(query, session=session, comment=ALL_HOSPITALS):
-            by_payment[document["payment_id"]].append((Entry(document["entry"]), document["lines"]))
-        refunds: dict[str, int] = dict.fromkeys(by_payment, 0)
+            payment_id = document["payment_id"]
+            booked[payment_id].append((Entry(document["entry"]), document["lines"]))
+            if (document["hospital_id"], document["order_id"]) != places[payment_id]:
+                faults.append(LedgerFault(document["_id"], "it is another hospital's or order's than its payment"))
         async for document in self._refunds.find(query, session=session, comment=ALL_HOSPITALS):
-            refunds[document["payment_id"]] += document["amount_fen"]
-        faults = [fault for payment in payments for fault in check_payment(payment, by_payment[payment.id])]
-        faults += [
-            LedgerFault(payment.id, f"refunds of {refunds[payment.id]}, {payment.refund_reserved_fen} reserved")
-            for payment in payments
-            if refunds[payment.id] != payment.refund_reserved_fen
-        ]
-        return faults
+            payment_id = document["payment_id"]
+            refunds[payment_id].append((RefundStatus(document["status"]), document["amount_fen"]))
+            if (document["hospital_id"], document["order_id"]) != places[payment_id]:
+                faults.append(LedgerFault(document["_id"], "it is another hospital's or order's than its payment"))
+        for payment in payments:
+            faults += check_payment(payment, booked[payment.id], refunds[payment.id])
+        return sum(len(sets) for sets in booked.values())
 
     async def totals(self, hospital_id: str) -> dict[str, int]:
         """What is in each account of a hospital."""
@@ -295,29 +283,41 @@ class MongoPayments:
 
     # --- how ---
 
-    async def _change(
-        self, payment: Payment, increments: dict[str, int], session: AsyncClientSession, event: Event | None
-    ) -> None:
-        update: Document = {"$inc": {"version": 1, **increments}}
+    async def _move(self, movement: Movement, session: AsyncClientSession, event: Event | None) -> None:
+        """The payment's sums over the version that they were read at, and the postings that say the same."""
+        payment = movement.payment
+        moved = {
+            "status": payment.status.value,
+            "transaction_id": payment.transaction_id,
+            "captured_at": payment.captured_at,
+            "gateway_paid_at": payment.gateway_paid_at,
+            "captured_fen": payment.captured_fen,
+            "earned_fen": payment.earned_fen,
+            "refund_reserved_fen": payment.refund_reserved_fen,
+            "refunded_fen": payment.refunded_fen,
+        }
+        update: Document = {"$set": moved, "$inc": {"version": 1}}
         if event is not None:
             update["$push"] = {"outbox": to_outbox(event)}
         result = await self._payments.update_one(
             {"_id": payment.id, "hospital_id": payment.hospital_id, "version": payment.version}, update, session=session
         )
         _require(result.modified_count == 1)
+        await self._postings.insert_one(_posting_document(movement.posting), session=session)
 
     async def _transact(self, write: Callable[[AsyncClientSession], Awaitable[None]]) -> bool:
         """Run it as a transaction, again on both transient labels. False when a guard did not match or it is booked already."""
-        async with self._database.client.start_session() as session:
-            try:
-                await session.with_transaction(
-                    write,
-                    read_concern=ReadConcern("snapshot"),
-                    write_concern=WriteConcern(w="majority", j=True),
-                    read_preference=ReadPreference.PRIMARY,
-                )
-            except (_Lost, DuplicateKeyError):
-                return False
+        with pymongo.timeout(_TRANSACTION_SECONDS):
+            async with self._database.client.start_session() as session:
+                try:
+                    await session.with_transaction(
+                        write,
+                        read_concern=ReadConcern("snapshot"),
+                        write_concern=WriteConcern(w="majority", j=True),
+                        read_preference=ReadPreference.PRIMARY,
+                    )
+                except (_Lost, DuplicateKeyError):
+                    return False
         return True
 
 
@@ -369,14 +369,17 @@ def _payment(document: Document | None) -> Payment | None:
     return None if document is None else _known_payment(document)
 
 
-_REFUND_FIELDS: Final = frozenset(Refund.__dataclass_fields__) - {"id", "status", "next_try_at"}
+_REFUND_FIELDS: Final = frozenset(Refund.__dataclass_fields__) - {"id", "status", "next_try_at", "former_numbers"}
 
 
 def _refund_document(refund: Refund) -> Document:
     document: dict[str, Any] = {name: getattr(refund, name) for name in _REFUND_FIELDS}
     document |= {"_id": refund.id, "status": refund.status.value}
-    if refund.next_try_at is not None:  # absent, not null: the index of due refunds is sparse
+    # Absent, not null or empty: these indexes are sparse.
+    if refund.next_try_at is not None:
         document["next_try_at"] = refund.next_try_at
+    if refund.former_numbers:
+        document["former_numbers"] = list(refund.former_numbers)
     return document
 
 
@@ -385,6 +388,7 @@ def _known_refund(document: Document) -> Refund:
         id=document["_id"],
         status=RefundStatus(document["status"]),
         next_try_at=document.get("next_try_at"),
+        former_numbers=tuple(document.get("former_numbers", ())),
         **{name: document[name] for name in _REFUND_FIELDS},
     )
 

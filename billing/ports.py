@@ -1,9 +1,10 @@
 """What billing needs from the outside."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from billing.domain import Channel, Payment, PostingSet, Refund, RefundReport, StartedPayment, TradeReport
+from billing.domain import Channel, Movement, Payment, Refund, RefundReport, StartedPayment, TradeReport
 from server.kernel.outbox import Event
 
 
@@ -26,6 +27,14 @@ class Gateway(Protocol):
     async def query_refund(self, out_refund_no: str) -> RefundReport: ...
 
 
+class CallbackReader(Protocol):
+    """Verifies and opens a gateway's callback."""
+
+    async def read_callback(self, headers: Mapping[str, str], body: bytes) -> TradeReport | RefundReport:
+        """Raises PaymentSignatureInvalid, or PaymentMismatch for what is signed and makes no sense or is another merchant's."""
+        ...
+
+
 class PaymentRepository(Protocol):
     """Payments, refunds and postings as stored. Every write of money is one transaction with its postings and its event."""
 
@@ -39,27 +48,27 @@ class PaymentRepository(Protocol):
 
     async def list_of_order(self, order_id: str, hospital_id: str) -> list[Payment]: ...
 
-    async def set_prepaid(self, payment: Payment, started: StartedPayment) -> None: ...
+    async def set_prepaid(self, payment: Payment, started: StartedPayment) -> bool:
+        """While it is open and nothing stands there."""
+        ...
 
     async def close(self, payment: Payment, event: Event) -> bool:
         """While it is open."""
         ...
 
-    async def capture(self, payment: Payment, report: TradeReport, posting: PostingSet, event: Event) -> bool:
-        """While it is not captured."""
+    async def move(self, movement: Movement, event: Event) -> bool:
+        """Book a movement while the payment is at the version that it stands on."""
         ...
 
-    async def earn(self, payment: Payment, amount_fen: int, posting: PostingSet, event: Event) -> bool:
-        """While it is at this version."""
-        ...
-
-    async def reserve(self, payment: Payment, refund: Refund, posting: PostingSet, from_income_fen: int, event: Event) -> bool:
-        """Store the refund and take its amount, while the payment is at this version and the refund is not there."""
+    async def reserve(self, movement: Movement, refund: Refund, event: Event) -> bool:
+        """`move`, and store the refund, while it is not there."""
         ...
 
     async def find_refund(self, refund_id: str) -> Refund | None: ...
 
-    async def find_refund_by_number(self, out_refund_no: str) -> Refund | None: ...
+    async def find_refund_by_number(self, out_refund_no: str) -> Refund | None:
+        """By its number at the gateway, also a former one."""
+        ...
 
     async def list_refunds_of_order(self, order_id: str, hospital_id: str) -> list[Refund]: ...
 
@@ -71,8 +80,8 @@ class PaymentRepository(Protocol):
         """While the stored one is at the version before."""
         ...
 
-    async def pay_out(self, refund: Refund, payment: Payment, posting: PostingSet, event: Event) -> bool:
-        """Store the refund as refunded and raise the payment's sum, while both are at these versions."""
+    async def pay_out(self, movement: Movement, refund: Refund, event: Event) -> bool:
+        """`move`, and store the refund as paid out, while both are at these versions."""
         ...
 
     async def list_due_refunds(self, now: datetime, limit: int) -> list[Refund]: ...

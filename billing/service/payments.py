@@ -1,30 +1,38 @@
 """Payments: asked for at a gateway, captured when the gateway says so, earned when the order is settled."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 
 from billing.domain import (
     Channel,
-    Entry,
     Payable,
     Payment,
     PaymentStatus,
-    PostingSet,
     StartedPayment,
     TradeReport,
     TradeState,
-    captured_lines,
-    earned_lines,
+    decide_capture,
+    decide_earning,
+    own_payment,
     pause_after,
 )
-from billing.errors import ChannelUnavailable, GatewayUnknown, PaymentClosed, PaymentMismatch, PaymentNotFound
+from billing.errors import (
+    ChannelUnavailable,
+    GatewayRefused,
+    GatewayUnknown,
+    PaymentClosed,
+    PaymentMismatch,
+    PaymentNotFound,
+)
 from billing.ports import Gateway, Gateways, Outboxes, PaymentRepository
+from billing.service.batches import for_each
 from server.kernel.actor import Actor, system_actor
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock, to_ms
+from server.kernel.errors import DomainError, IdempotencyMismatch, Unavailable
 from server.kernel.ids import derived_id
 from server.kernel.outbox import Event, event_of
 
@@ -32,8 +40,10 @@ log = structlog.get_logger(__name__)
 
 PAYMENTS: Final = "payments"
 CAPTURED: Final = "billing.payment_captured"
+CALLBACK: Final = "billing.callback_refused"
 _TRIES: Final = 10
-_QUERIES_AT_ONCE: Final = 50
+_QUERIES_A_RUN: Final = 200
+_LONGEST_PAUSE: Final = timedelta(seconds=30)
 _CLOSE_AFTER: Final = timedelta(minutes=1)
 """A payment that nobody made is closed at the gateway so long after it expired; until then a callback may be on its way."""
 
@@ -49,10 +59,10 @@ class PaymentService:
     async def start(self, actor: Actor, payable: Payable, channel: Channel, payment_id: str) -> StartedPayment:
         """Ask the gateway for a payment. The same `payment_id` again is the same request there, and gives the same answer.
 
-        Raises ChannelUnavailable, PaymentClosed, GatewayRefused, GatewayUnknown (ask again with the same id).
+        Raises ChannelUnavailable, PaymentClosed, IdempotencyMismatch (the id stands for another payment), GatewayRefused,
+        GatewayUnknown (ask again with the same id).
         """
         gateway = self._gateway(channel)
-        now = self.clock.now()
         fresh = Payment(
             id=payment_id,
             hospital_id=payable.hospital_id,
@@ -64,17 +74,22 @@ class PaymentService:
             expires_at=payable.expires_at,
             out_trade_no=payment_id,
             status=PaymentStatus.OPEN,
-            created_at=now,
+            created_at=self.clock.now(),
         )
         payment = await self.payments.insert(fresh, self._event(actor, fresh, "billing.payment_started"))
+        if _terms(payment) != _terms(fresh):
+            raise IdempotencyMismatch()
         self.relay.soon(PAYMENTS, payment.id, payment.hospital_id)
-        if payment.prepay_id is not None:
-            return StartedPayment(payment.id, payment.channel, payment.prepay_id, payment.params)
-        if payment.status is not PaymentStatus.OPEN:
+        if payment.prepay_id is None and payment.status is PaymentStatus.OPEN:
+            started = await gateway.prepay(payment, payable.payer_address)
+            if await self.payments.set_prepaid(payment, started):
+                return started
+            payment = await self._get(payment.id, payment.hospital_id)  # another start was first, or it was closed meanwhile
+            if payment.status is PaymentStatus.CLOSED:
+                await self._close_at_gateway(payment)
+        if payment.prepay_id is None or payment.status is PaymentStatus.CLOSED:
             raise PaymentClosed()
-        started = await gateway.prepay(payment, payable.payer_address)
-        await self.payments.set_prepaid(payment, started)
-        return started
+        return StartedPayment(payment.id, payment.channel, payment.prepay_id, payment.params)
 
     async def close_open_payments(self, order_id: str, hospital_id: str) -> bool:
         """Make sure that nobody can pay this order any more. True: somebody has; the capture is booked and will be told.
@@ -98,53 +113,60 @@ class PaymentService:
         if payment is None:
             raise PaymentNotFound()
         if report.state is TradeState.PAID:
-            await self._capture(payment, report, system_actor(payment.hospital_id, name="gateway"))
+            await self._capture(payment, report)
 
-    async def settle_earned(self, order_id: str, hospital_id: str, payment_id: str) -> None:
-        """What is held of this payment becomes the hospital's income. Twice is once."""
+    async def refuse_callback(self, actor: Actor, gateway: str, error: DomainError) -> None:
+        """Something came that claims to be a gateway's and is not believed: that is worth a row."""
+        log.warning("billing.callback_refused", gateway=gateway, code=error.code, request_id=actor.request_id)
+        await self.audit.record(
+            audit_row(actor, CALLBACK, subject=f"{gateway}:{error.code}", at=self.clock.now(), outcome=Outcome.DENIED)
+        )
+
+    async def settle_earned(self, order_id: str, hospital_id: str, payment_id: str | None = None) -> None:
+        """What is held of this payment (the order's own, where none is named) becomes the hospital's income. Twice is once.
+
+        Raises PaymentNotFound, PaymentsUndecided.
+        """
         for _ in range(_TRIES):
-            payment = await self._get(payment_id, hospital_id)
-            amount = payment.held_fen
-            if payment.order_id != order_id or payment.earned_fen or amount <= 0:
+            payment = await self._own(order_id, hospital_id, payment_id)
+            movement = decide_earning(payment, self.clock.now())
+            if movement is None:
                 return
-            now = self.clock.now()
-            posting = _posting(payment, Entry.EARNED, now, earned_lines(amount))
+            amount = payment.held_fen
             event = self._event(system_actor(hospital_id, name="billing"), payment, "billing.payment_earned", amount_fen=amount)
-            if await self.payments.earn(payment, amount, posting, event):
+            if await self.payments.move(movement, event):
                 self.relay.soon(PAYMENTS, payment.id, hospital_id)
                 return
-        raise GatewayUnknown()
+        raise Unavailable()
 
     async def query_open_payments(self) -> None:
         """Ask for payments whose callback may be lost; close what expired. Run again and again by a worker."""
-        now = self.clock.now()
-        for payment in await self.payments.list_due_queries(now, _QUERIES_AT_ONCE):
-            if not await self.payments.claim_query(payment, now + min(pause_after(payment.queries + 2), timedelta(minutes=1))):
-                continue
-            try:
-                await self._query(payment)
-            except GatewayUnknown:
-                log.info("billing.query_unanswered", payment_id=payment.id)
-            except PaymentMismatch:
-                log.exception("billing.query_mismatch", payment_id=payment.id)
+        await for_each(await self.payments.list_due_queries(self.clock.now(), _QUERIES_A_RUN), self._query_one)
+
+    async def _query_one(self, payment: Payment) -> None:
+        """One of many: what is wrong with it must not stop the others."""
+        pause = min(pause_after(payment.queries + 1), _LONGEST_PAUSE)
+        if not await self.payments.claim_query(payment, self.clock.now() + pause):
+            return
+        try:
+            await self._query(payment)
+        except GatewayUnknown:
+            log.info("billing.query_unanswered", payment_id=payment.id)
+        except DomainError as error:
+            log.warning("billing.query_failed", payment_id=payment.id, code=error.code, **error.fields)
 
     async def _query(self, payment: Payment) -> None:
         if payment.prepay_id is None and self.clock.now() < payment.expires_at:
             return  # the gateway may not have been asked yet
         report = await self._gateway(payment.channel).query(payment.out_trade_no)
         if report.state is TradeState.PAID:
-            await self._capture(payment, report, system_actor(payment.hospital_id, name="gateway"))
+            await self._capture(payment, report)
         elif self.clock.now() >= payment.expires_at + _CLOSE_AFTER:
             await self._close(payment)
 
     async def _close(self, payment: Payment) -> bool:
         """True when it turned out to be paid."""
-        gateway = self._gateway(payment.channel)
-        if not await gateway.close(payment.out_trade_no):
-            report = await gateway.query(payment.out_trade_no)
-            if report.state is not TradeState.PAID:
-                raise GatewayUnknown()
-            await self._capture(payment, report, system_actor(payment.hospital_id, name="gateway"))
+        if not await self._close_at_gateway(payment):
             return True
         event = self._event(system_actor(payment.hospital_id, name="billing"), payment, "billing.payment_closed")
         if await self.payments.close(payment, event):
@@ -152,40 +174,67 @@ class PaymentService:
             return False
         return (await self._get(payment.id, payment.hospital_id)).status is PaymentStatus.CAPTURED
 
-    async def _capture(self, payment: Payment, report: TradeReport, actor: Actor) -> None:
-        if payment.status is PaymentStatus.CAPTURED and report.transaction_id == payment.transaction_id:
-            self.relay.soon(PAYMENTS, payment.id, payment.hospital_id)
-            return
-        now = self.clock.now()
-        if report.amount_fen != payment.amount_fen or report.transaction_id is None:
-            await self.audit.record(
-                audit_row(
-                    actor,
-                    CAPTURED,
-                    subject=payment.id,
-                    at=now,
-                    order_id=payment.order_id,
-                    outcome=Outcome.DENIED,
-                    hospital_id=payment.hospital_id,
-                )
+    async def _close_at_gateway(self, payment: Payment) -> bool:
+        """True: nobody can pay it any more. False: it is paid, and that is booked. Raises GatewayUnknown for all between."""
+        gateway = self._gateway(payment.channel)
+        try:
+            if await gateway.close(payment.out_trade_no):
+                return True
+        except GatewayRefused as refusal:  # a wallet may be at it: what it is worth now decides
+            log.info("billing.close_refused", payment_id=payment.id, **refusal.fields)
+        report = await gateway.query(payment.out_trade_no)
+        if report.state is TradeState.PAID:
+            await self._capture(payment, report)
+            return False
+        if report.state is TradeState.OPEN:
+            raise GatewayUnknown()
+        return True
+
+    async def _capture(self, payment: Payment, report: TradeReport) -> None:
+        actor = system_actor(payment.hospital_id, name="gateway")
+        for _ in range(_TRIES):
+            now = self.clock.now()
+            try:
+                movement = decide_capture(payment, report, now)
+            except PaymentMismatch:
+                await self._audit_denied(actor, payment)
+                raise
+            if movement is None:
+                break
+            event = event_of(
+                actor,
+                CAPTURED,
+                subject=payment.id,
+                at=now,
+                order_id=payment.order_id,
+                event_id=derived_id(CAPTURED, payment.id),
+                payment_id=payment.id,
+                amount_fen=payment.amount_fen,
+                captured_at_ms=to_ms(now),
             )
-            raise PaymentMismatch()
-        event = event_of(
-            actor,
-            CAPTURED,
-            subject=payment.id,
-            at=now,
-            order_id=payment.order_id,
-            hospital_id=payment.hospital_id,
-            event_id=derived_id(CAPTURED, payment.id),
-            payment_id=payment.id,
-            amount_fen=payment.amount_fen,
-            captured_at_ms=to_ms(now),
-        )
-        posting = _posting(payment, Entry.CAPTURED, now, captured_lines(payment.channel, payment.amount_fen))
-        if await self.payments.capture(payment, report, posting, event):
-            log.info("billing.captured", payment_id=payment.id, order_id=payment.order_id)
+            if await self.payments.move(movement, event):
+                log.info("billing.captured", payment_id=payment.id, order_id=payment.order_id)
+                break
+            payment = await self._get(payment.id, payment.hospital_id)
+        else:
+            raise Unavailable()
         self.relay.soon(PAYMENTS, payment.id, payment.hospital_id)
+
+    async def _audit_denied(self, actor: Actor, payment: Payment) -> None:
+        log.error("billing.capture_refused", payment_id=payment.id)
+        await self.audit.record(
+            audit_row(
+                actor, CAPTURED, subject=payment.id, at=self.clock.now(), order_id=payment.order_id, outcome=Outcome.DENIED
+            )
+        )
+
+    async def _own(self, order_id: str, hospital_id: str, payment_id: str | None) -> Payment:
+        if payment_id is None:
+            return await get_own_payment(self.payments, order_id, hospital_id)
+        payment = await self._get(payment_id, hospital_id)
+        if payment.order_id != order_id:
+            raise PaymentNotFound()
+        return payment
 
     async def _get(self, payment_id: str, hospital_id: str) -> Payment:
         payment = await self.payments.find(payment_id)
@@ -211,13 +260,20 @@ class PaymentService:
         )
 
 
-def _posting(payment: Payment, entry: Entry, at: datetime, lines: dict[str, int]) -> PostingSet:
-    return PostingSet(
-        id=derived_id("posting", entry.value, payment.id),
-        hospital_id=payment.hospital_id,
-        order_id=payment.order_id,
-        payment_id=payment.id,
-        entry=entry,
-        at=at,
-        lines=lines,
+async def get_own_payment(payments: PaymentRepository, order_id: str, hospital_id: str) -> Payment:
+    """The payment that an order lives on. Raises PaymentNotFound, PaymentsUndecided."""
+    # Refunds first: a payment that is surplus by then was captured before.
+    refunds = await payments.list_refunds_of_order(order_id, hospital_id)
+    return own_payment(await payments.list_of_order(order_id, hospital_id), refunds)
+
+
+def _terms(payment: Payment) -> tuple[object, ...]:
+    """What one payment id stands for."""
+    return (
+        payment.hospital_id,
+        payment.order_id,
+        payment.payer_account_id,
+        payment.channel,
+        payment.amount_fen,
+        payment.expires_at,
     )

@@ -7,27 +7,35 @@ from typing import Any, Final
 import structlog
 
 from billing.domain import (
+    MOST_REFUSALS,
     MOST_TRIES,
-    Entry,
+    SURPLUS,
     Payment,
-    PostingSet,
     Refund,
     RefundEvent,
     RefundReport,
     RefundState,
     RefundStatus,
+    decide_payout,
+    decide_reservation,
     next_refund_status,
     pause_after,
-    refund_amount,
-    refunded_lines,
-    reserved_lines,
 )
-from billing.errors import GatewayRefused, GatewayUnknown, PaymentMismatch, PaymentNotFound, RefundNotFound
+from billing.errors import (
+    GatewayRefused,
+    GatewayUnknown,
+    PaymentMismatch,
+    PaymentNotFound,
+    RefundNotFound,
+    RefundStillAlive,
+)
 from billing.ports import Gateway, Gateways, Outboxes, PaymentRepository
+from billing.service.batches import for_each
+from billing.service.payments import get_own_payment
 from server.kernel.actor import Actor, StaffRole, system_actor
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock, from_ms, to_ms
-from server.kernel.errors import Forbidden, Unavailable
+from server.kernel.errors import DomainError, Forbidden, Unavailable
 from server.kernel.ids import derived_id, new_id
 from server.kernel.jobs import JobQueue
 from server.kernel.outbox import Event, event_of
@@ -37,11 +45,10 @@ log = structlog.get_logger(__name__)
 
 REFUNDS: Final = "refunds"
 SUBMIT: Final = "billing.submit_refund"
-SURPLUS: Final = "surplus"
 SUCCEEDED: Final = "billing.refund_succeeded"
 NEEDS_PERSON: Final = "billing.refund_needs_person"
 _TRIES: Final = 10
-_AT_ONCE: Final = 100
+_A_RUN: Final = 200
 _CLAIM: Final = timedelta(seconds=30)
 _READERS: Final = frozenset({StaffRole.FINANCE, StaffRole.MEDICAL_ADMIN})
 
@@ -72,12 +79,16 @@ class RefundService:
                 raise PaymentNotFound()
             if (known := await self.payments.find_refund(refund_id)) is not None:
                 return known
-            refund = await self._reserve(payment, refund_id, cause, refund_amount(payment, amount_fen))
-            if refund is not None:
+            if (refund := await self._reserve(payment, refund_id, cause, amount_fen)) is not None:
                 self.relay.soon(REFUNDS, refund.id, hospital_id)
                 self.jobs.request(SUBMIT, refund.id)
                 return refund
         raise Unavailable()
+
+    async def refund_order(self, order_id: str, hospital_id: str, cause: str, amount_fen: int | None = None) -> Refund:
+        """`refund` of the payment that the order lives on. Raises PaymentNotFound, PaymentsUndecided (try again)."""
+        payment = await get_own_payment(self.payments, order_id, hospital_id)
+        return await self.refund(payment.id, hospital_id, cause, amount_fen)
 
     async def refund_surplus(self, payment_id: str, hospital_id: str) -> Refund:
         """A payment for nothing (late, or the second of an order) goes back whole."""
@@ -112,19 +123,33 @@ class RefundService:
             await self._try(claimed)
 
     async def submit_due_refunds(self) -> None:
-        """Every refund whose next try is due. Run again and again by a worker: what a lost hint left is found here."""
-        for refund in await self.payments.list_due_refunds(self.clock.now(), _AT_ONCE):
+        """Every refund whose next try is due, asked for or under way. Run again and again by a worker: what a lost hint or a
+        lost callback left is found here."""
+        await for_each(await self.payments.list_due_refunds(self.clock.now(), _A_RUN), self._submit_one)
+
+    async def _submit_one(self, refund: Refund) -> None:
+        """One of many: what is wrong with it must not stop the others."""
+        try:
             await self.submit_refund(refund.id)
+        except DomainError as error:
+            log.warning("billing.refund_try_failed", refund_id=refund.id, code=error.code)
 
     async def report(self, report: RefundReport) -> None:
-        """Book what the gateway said of a refund. Repeated, late and reordered reports converge."""
+        """Book what the gateway said of a refund. Repeated, late and reordered reports converge. Of a former number only a
+        success counts: that is money which moved."""
         refund = await self.payments.find_refund_by_number(report.out_refund_no)
         if refund is None:
             raise RefundNotFound()
         if report.amount_fen is not None and report.amount_fen != refund.amount_fen:
             await self._audit_denied(refund)
-            raise PaymentMismatch()
-        await self._book(refund, report)
+            raise PaymentMismatch(amount="is not what was asked for")
+        if report.out_refund_no == refund.out_refund_no:
+            await self._book(refund, report)
+        elif report.state is RefundState.SUCCEEDED:
+            if refund.status is RefundStatus.REFUNDED:
+                log.error("billing.refund_paid_by_two_numbers", refund_id=refund.id, order_id=refund.order_id)
+                await self._audit_denied(refund)
+            await self._book(refund, report)
 
     async def restart_refund(self, actor: Actor, refund_id: str) -> Refund:
         """A person lets a failed refund begin again under a new number, which is safe only because the gateway is asked first
@@ -137,14 +162,31 @@ class RefundService:
         status = next_refund_status(refund.status, RefundEvent.RESTARTED)
         report = await (await self._gateway_of(refund)).query_refund(refund.out_refund_no)
         if report.state in (RefundState.SUCCEEDED, RefundState.PROCESSING):
-            await self._book(refund, report)
-            raise GatewayRefused(reason="the old number is alive")
-        again = replace(refund, status=status, out_refund_no=new_id(), tries=0, next_try_at=self.clock.now(), problem=None)
+            await self._revive(refund, report)
+            raise RefundStillAlive()
+        again = replace(
+            refund,
+            status=status,
+            out_refund_no=new_id(),
+            former_numbers=(*refund.former_numbers, refund.out_refund_no),
+            tries=0,
+            refusals=0,
+            next_try_at=self.clock.now(),
+            problem=None,
+        )
         if not await self.payments.save_refund(again, self._event(actor, refund, "billing.refund_restarted")):
             raise Unavailable()
         self.relay.soon(REFUNDS, refund.id, refund.hospital_id)
         self.jobs.request(SUBMIT, refund.id)
         return replace(again, version=again.version + 1)
+
+    async def _revive(self, refund: Refund, report: RefundReport) -> None:
+        """The old number lives: book what it did, or go on asking for it."""
+        if report.state is RefundState.SUCCEEDED:
+            await self._book(refund, report)
+            return
+        status = next_refund_status(refund.status, RefundEvent.RESUMED)
+        await self.payments.save_refund(replace(refund, status=status, tries=1, next_try_at=self.clock.now()), None)
 
     # --- one try ---
 
@@ -154,9 +196,14 @@ class RefundService:
         except GatewayUnknown:
             await self._put_off(refund, "no_answer")
         except GatewayRefused as refusal:
-            await self._put_off(refund, str(refusal.fields.get("reason", "refused")))
+            reason = str(refusal.fields.get("reason", "refused"))
+            await self._put_off(replace(refund, refusals=refund.refusals + 1), reason)
         else:
-            await self._book(refund, report)
+            if report.amount_fen is not None and report.amount_fen != refund.amount_fen:
+                await self._audit_denied(refund)
+                await self._fail(refund, "another_amount")
+            else:
+                await self._book(refund, report)
 
     async def _ask(self, refund: Refund) -> RefundReport:
         """Only the first try sends unasked: whatever may have been sent before is queried before it is sent again."""
@@ -168,7 +215,7 @@ class RefundService:
         return await gateway.refund(refund, await self._payment_of(refund))
 
     async def _put_off(self, refund: Refund, problem: str) -> None:
-        if refund.tries >= MOST_TRIES:
+        if refund.tries >= MOST_TRIES or refund.refusals >= MOST_REFUSALS:
             await self._fail(refund, problem)
             return
         later = replace(refund, problem=problem, next_try_at=self.clock.now() + pause_after(refund.tries))
@@ -222,23 +269,7 @@ class RefundService:
 
     async def _pay_out(self, refund: Refund, report: RefundReport, now: datetime) -> bool:
         payment = await self._payment_of(refund)
-        done = replace(
-            refund,
-            status=next_refund_status(refund.status, RefundEvent.SUCCEEDED),
-            gateway_refund_id=report.gateway_refund_id or refund.gateway_refund_id,
-            refunded_at=now,
-            next_try_at=None,
-            problem=None,
-        )
-        posting = PostingSet(
-            id=derived_id("posting", Entry.REFUNDED.value, refund.id),
-            hospital_id=refund.hospital_id,
-            order_id=refund.order_id,
-            payment_id=refund.payment_id,
-            entry=Entry.REFUNDED,
-            at=now,
-            lines=refunded_lines(payment.channel, refund.amount_fen),
-        )
+        done, movement = decide_payout(payment, refund, report.gateway_refund_id, now)
         event = event_of(
             system_actor(refund.hospital_id, name="gateway"),
             SUCCEEDED,
@@ -251,36 +282,22 @@ class RefundService:
             cause=refund.cause,
             amount_fen=refund.amount_fen,
         )
-        return await self.payments.pay_out(done, payment, posting, event)
+        return await self.payments.pay_out(movement, done, event)
 
-    async def _reserve(self, payment: Payment, refund_id: str, cause: str, amount: int) -> Refund | None:
-        now = self.clock.now()
-        from_income = max(0, amount - payment.held_fen)
-        refund = Refund(
-            id=refund_id,
-            hospital_id=payment.hospital_id,
-            order_id=payment.order_id,
+    async def _reserve(self, payment: Payment, refund_id: str, cause: str, wanted_fen: int | None) -> Refund | None:
+        """None when somebody else moved money of this payment meanwhile."""
+        refund, movement = decide_reservation(payment, refund_id, cause, wanted_fen, self.clock.now())
+        actor = system_actor(payment.hospital_id, name="billing")
+        event = self._event(
+            actor,
+            refund,
+            "billing.refund_reserved",
+            refund_id=refund_id,
             payment_id=payment.id,
             cause=cause,
-            amount_fen=amount,
-            status=RefundStatus.RESERVED,
-            out_refund_no=refund_id,
-            created_at=now,
-            next_try_at=now,
+            amount_fen=refund.amount_fen,
         )
-        posting = PostingSet(
-            id=derived_id("posting", Entry.REFUND_RESERVED.value, refund_id),
-            hospital_id=payment.hospital_id,
-            order_id=payment.order_id,
-            payment_id=payment.id,
-            entry=Entry.REFUND_RESERVED,
-            at=now,
-            lines=reserved_lines(amount - from_income, from_income),
-        )
-        actor = system_actor(payment.hospital_id, name="billing")
-        event = self._event(actor, refund, "billing.refund_reserved", refund_id=refund_id, amount_fen=amount)
-        stored = await self.payments.reserve(payment, refund, posting, from_income, event)
-        return refund if stored else None
+        return refund if await self.payments.reserve(movement, refund, event) else None
 
     # --- who and where ---
 
