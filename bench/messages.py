@@ -1,0 +1,138 @@
+"""How many messages a server core carries, how fast, and what a connection costs; next to a relay that stores nothing.
+
+`python -m bench.messages [--pairs 50,200] [--seconds 10] [--out FILE]`. Needs two cores and nothing else running: the server
+is alone on core 0; the databases, the other processes and the load share core 1. The server is the real one: signed-in people,
+paid orders, validation, encryption, rules, the chained log, the keeper following it. A message counts when its sender has the
+acknowledgement (stored by a majority) and the other side has the message.
+"""
+
+import argparse
+import asyncio
+import json
+import platform
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import uvloop
+
+from bench.load import Pair, Talk, connect_many, connect_pairs, hang_up, latency_at, stop, talk_for
+from bench.product import cpu_seconds, make_pairs, pin, pin_ourselves, running_product
+
+_WARM_SECONDS = 3.0
+_IDLE = 1_000
+_PER_SESSION = 8
+_RATE = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is measured: where it listens, whose processor time counts, and under which name."""
+
+    host: str
+    port: int
+    server: psutil.Process
+    others: Mapping[str, psutil.Process]
+
+
+async def measure(target: Target, pairs: Sequence[Pair], counts: Sequence[int], seconds: float) -> dict[str, Any]:
+    """All figures of one target."""
+    report: dict[str, Any] = {}
+    for count in counts:
+        report[f"throughput_{count}_pairs"] = await _throughput(target, pairs[:count], seconds)
+    talks = await connect_pairs(target.host, target.port, pairs[: counts[0]], "late")
+    p50, p99 = await latency_at(talks, _RATE, seconds)
+    await hang_up(talks)
+    report["latency_at_200_per_second"] = {"p50_ms": round(p50, 2), "p99_ms": round(p99, 2)}
+    report["connections"] = await _connections(target, pairs)
+    return report
+
+
+async def _throughput(target: Target, pairs: Sequence[Pair], seconds: float) -> dict[str, Any]:
+    talks: list[tuple[Talk, Any, Any]] = await connect_pairs(target.host, target.port, pairs, f"run{len(pairs):04d}")
+    await talk_for(talks, _WARM_SECONDS)
+    before = {name: cpu_seconds(process) for name, process in _all(target).items()}
+    result = await talk_for(talks, seconds)
+    spent = {name: cpu_seconds(process) - before[name] for name, process in _all(target).items()}
+    await stop(talks)
+    await hang_up(talks)
+    return {
+        "messages_per_second": round(result.per_second),
+        "cpu_ms_per_message": {name: round(used / result.messages * 1_000, 4) for name, used in spent.items()},
+        "server_core_busy": round(spent["server"] / result.seconds, 2),
+    }
+
+
+async def _connections(target: Target, pairs: Sequence[Pair]) -> dict[str, Any]:
+    tokens = [token for pair in pairs for token in (pair.patient_token, pair.doctor_token)]
+    wanted = (tokens * _PER_SESSION)[:_IDLE]
+    before = target.server.memory_info().rss
+    per_second, clients = await connect_many(target.host, target.port, wanted)
+    await asyncio.sleep(2.0)
+    held = target.server.memory_info().rss - before
+    for client in clients:
+        client.close()
+    return {"per_second": round(per_second), "mb_per_1000_idle": round(held / len(clients) * 1_000 / 1e6, 1)}
+
+
+def _all(target: Target) -> dict[str, psutil.Process]:
+    return {"server": target.server, **target.others}
+
+
+async def measure_product(counts: Sequence[int], seconds: float) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with running_product(Path(folder), _free_port(), _free_port(), max(counts)) as running:
+            pairs = await make_pairs(running, max(counts))
+            processes = dict(running.processes)
+            target = Target(running.host, running.port, processes.pop("serve"), processes)
+            return await measure(target, pairs, counts, seconds)
+
+
+async def measure_relay(counts: Sequence[int], seconds: float) -> dict[str, Any]:
+    port = _free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.relay", str(port), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        await process.stdout.readline()
+        server = psutil.Process(process.pid)
+        pin(server, 0)
+        pairs = [Pair(f"c{n}", f"c{n}/patient", f"c{n}/doctor") for n in range(max(counts))]
+        return await measure(Target("127.0.0.1", port, server, {}), pairs, counts, seconds)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    counts = [int(part) for part in arguments.pairs.split(",")]
+    pin_ourselves()
+    report = {
+        "machine": {"cores": psutil.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
+        "yunzhen": await measure_product(counts, arguments.seconds),
+        "relay_without_storage": await measure_relay(counts, arguments.seconds),
+    }
+    text = json.dumps(report, indent=2)
+    print(text)
+    if arguments.out is not None:
+        arguments.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", default="50,200", help="numbers of pairs that talk at once")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
+    parser.add_argument("--out", type=Path, help="where the report is written as JSON")
+    uvloop.run(main(parser.parse_args()))
