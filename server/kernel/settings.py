@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, PlainSerializer
+from pydantic_settings import NoDecode
 
 _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"^(\d+)(ms|s|m|h|d)$")
@@ -65,4 +66,5 @@ def _rate(value: Any) -> Any:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(duration_text)]
 PositiveDuration = Annotated[timedelta, BeforeValidator(_positive), PlainSerializer(duration_text)]
-RateSetting = Annotated[Rate, BeforeValidator(_rate), PlainSerializer(str)]
+RateSetting = Annotated[Rate, NoDecode, BeforeValidator(_rate), PlainSerializer(str)]
+"""`NoDecode`: the text of the environment is a rate, not JSON of one."""
