@@ -95,6 +95,12 @@ async def test_hundred_concurrent_replies_store_exactly_the_quota(log, database,
     assert verify_conversation(documents).is_sound
 
 
+async def test_one_entry_of_a_conversation_is_in_flight_at_a_time(log, conversation):
+    """So within a process no number is ever lost: as many entries are sent to the database as are stored."""
+    await asyncio.gather(*(send(log, conversation, PATIENT) for _ in range(50)))
+    assert (log.figures.entries, log.figures.inserts) == (51, 51)
+
+
 async def test_a_number_that_another_process_took_is_decided_again_on_what_it_stored(log, other, conversation):
     await send(log, conversation, DOCTOR)
     await send(other, conversation, DOCTOR)

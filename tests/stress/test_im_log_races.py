@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from im.codec import RAW_OPTIONS, ConversationCodec
-from im.domain import RecallMessage
+from im.domain import Draft, EntryKind, RecallMessage
 from im.errors import (
     ConversationClosed,
     ConversationQuotaExhausted,
@@ -169,6 +169,21 @@ async def test_writers_through_unknown_outcomes_lose_and_double_nothing(mongo, f
         await race.faults.none()
         assert sorted(seq for each in numbers for seq in each) == list(range(2, 82))
         assert (await race.serial()).seq == 81
+
+
+async def test_entries_without_a_client_id_are_stored_once_through_unknown_outcomes(mongo):
+    """Nobody can repeat them, so what the log itself does about a doubtful entry is all there is."""
+    async with writers(mongo, quota=0) as race:
+        logs = race.add(3)
+        await logs[0].read(race.conversation)
+        fault = {"writeConcernError": {"code": 64, "errmsg": "timed out"}}
+        await race.faults.sometimes(0.4, failCommands=["insert"], namespace=f"{race.name}.{LOG}", **fault)
+        gift = Draft(EntryKind.GIFT, None, "system", data={"count": 1})
+        gifts = [log.append(race.conversation, lambda *_: gift) for log in logs for _ in range(15)]
+        numbers = sorted(appended.entry.seq for appended in await asyncio.gather(*gifts))
+        await race.faults.none()
+        assert numbers == list(range(2, 47))
+        assert (await race.serial()).quota == 45
 
 
 async def test_the_same_commands_through_several_processes_and_faults_are_stored_once_each(mongo):
