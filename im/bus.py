@@ -29,6 +29,7 @@ _HEARTBEAT_SECONDS: Final = 1.0
 _DEAF_SECONDS: Final = 4.0
 _PEER_SECONDS: Final = 5.0
 _MAX_BACK_OFF_SECONDS: Final = 2.0
+_CANCEL_SECONDS: Final = 0.2
 _TIMEOUT_SECONDS: Final = 2.0
 _WAITING: Final = 5_000
 _BATCH: Final = 200
@@ -89,10 +90,11 @@ class RedisBus:
 
     async def close(self) -> None:
         """Let what waits leave, if it leaves soon; then end."""
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks, self._tasks = set(self._tasks), []
+        while tasks:  # the client can swallow a cancellation that comes while it connects: then ask again
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 if self._waiting and self._publishing:
