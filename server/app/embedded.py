@@ -29,7 +29,7 @@ CACHE_GB: Final = 1.0
 """What mongod's storage engine may keep in memory. It takes no less than 0.25."""
 
 _START_SECONDS: Final = 60.0
-_SHARE_SECONDS: Final = 20.0
+_SHARE_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 3.0
 _ORPHAN_SECONDS: Final = 5.0
 _FIRST_DELAY: Final = 0.1
@@ -109,19 +109,25 @@ async def embedded_databases(
         await asyncio.sleep(_POLL_SECONDS * 5)
         waited += _POLL_SECONDS * 5
     try:
-        embedded = Embedded(data_dir, mongo=mongo, redis=redis, say=say)
-        try:
-            addresses = await embedded.start()
-            keeping = asyncio.create_task(embedded.keep_running())
-            try:
-                yield addresses
-            finally:
-                keeping.cancel()
-                await asyncio.gather(keeping, return_exceptions=True)
-        finally:
-            await embedded.stop()
+        async with running(Embedded(data_dir, mongo=mongo, redis=redis, say=say)) as addresses:
+            yield addresses
     finally:
         lock.release()
+
+
+@asynccontextmanager
+async def running(embedded: "Embedded") -> AsyncIterator[Addresses]:
+    """Both up, and again when they die, until the end of the block. Raises EmbeddedFailed."""
+    try:
+        addresses = await embedded.start()
+        keeping = asyncio.create_task(embedded.keep_running(), name="databases")
+        try:
+            yield addresses
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+    finally:
+        await embedded.stop()
 
 
 class FolderLock:

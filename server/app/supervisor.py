@@ -10,12 +10,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from server.app.embedded import Addresses, DataFolderInUse, EmbeddedFailed, FolderLock, databases
+from server.app.embedded import DataFolderInUse, Embedded, EmbeddedFailed, FolderLock, running
 from server.app.notify import ReadySocket, notify_ready
 from server.app.processes import Child, cut, describe_exit, free_port, is_free, rotate
 
@@ -29,6 +29,7 @@ _HEALTHY_SECONDS: Final = 30.0
 
 _TRIES_BEFORE_UP: Final = 4
 _UP_SECONDS: Final = 120.0
+_TELL_SECONDS: Final = 10.0
 _ASK_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.05
 _LOG_BYTES: Final = 64 * 1024 * 1024
@@ -37,7 +38,7 @@ _LOG_EVERY_SECONDS: Final = 30.0
 _STOPS: Final[Sequence[tuple[Sequence[str], float]]] = (
     (("serve",), 4.0),
     (("keeper", "worker", "beat"), 1.5),
-    (("simulators",), 0.7),
+    (("simulators", "demo"), 0.7),
 )
 """Who stops together, and how many seconds they have. With the databases' three, all is gone within ten."""
 
@@ -73,9 +74,10 @@ class Supervisor:
         self._port = settings.port or free_port()
         self._sim_port = settings.sim_port or free_port(taken=[self._port])
         self._children: dict[Part, Child] = {}
-        self._keeping: list[asyncio.Task[None]] = []
+        self._working: list[asyncio.Task[None]] = []
         self._ready_pids: set[int] = set()
         self._environment: Mapping[str, str] = {}
+        self._is_seeded = False
         self._is_up = False
 
     async def run(self) -> int:
@@ -99,29 +101,16 @@ class Supervisor:
         return 0
 
     async def _work(self) -> None:
-        self._check_free()
-        ready = ReadySocket()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(ready.fileno(), lambda: self._ready_pids.update(ready.ready_pids()))
-        self._environment = self._child_environment(Addresses("", ""), ready.address)
-        try:
-            self._begin(Part("simulators", "simulators"))  # they need no database: they start while it does
-            async with databases(self._settings, exclusive=True, say=say) as found:
-                self._environment = self._child_environment(found, ready.address)
-                try:
-                    await self._run_parts()
-                finally:
-                    await self._end()
-        finally:
-            await self._end()
-            loop.remove_reader(ready.fileno())
-            ready.close()
-
-    def _check_free(self) -> None:
-        """Before anything starts: with SO_REUSEPORT two deployments could share a port and neither would notice."""
         if (lock := FolderLock.take(self._settings.data_dir)) is None:
             raise DataFolderInUse(self._settings.data_dir, FolderLock.owner(self._settings.data_dir))
-        lock.release()
+        try:
+            self._check_ports()
+            await self._run_all()
+        finally:
+            lock.release()
+
+    def _check_ports(self) -> None:
+        """Before anything starts: with SO_REUSEPORT two deployments could share a port and neither would notice."""
         for port, host, name in (
             (self._port, self._settings.host, "YZ_PORT"),
             (self._sim_port, "127.0.0.1", "YZ_SIM_PORT"),
@@ -129,68 +118,81 @@ class Supervisor:
             if not is_free(port, host):
                 raise StartFailed(f"{host}:{port} is in use or cannot be listened on: set {name} to another port")
 
-    def _child_environment(self, found: Addresses, ready_address: str) -> dict[str, str]:
-        return {
+    async def _run_all(self) -> None:
+        """The parts start at once. They wait by themselves for the databases (`databases`) and for the migrations."""
+        settings, loop, ready = self._settings, asyncio.get_running_loop(), ReadySocket()
+        loop.add_reader(ready.fileno(), lambda: self._ready_pids.update(ready.ready_pids()))
+        self._environment = {
             **os.environ,
-            "YZ_DATA_DIR": str(self._settings.data_dir),
-            "YZ_MONGO_URL": found.mongo_url,
-            "YZ_REDIS_URL": found.redis_url,
+            "YZ_DATA_DIR": str(settings.data_dir),
             "YZ_PORT": str(self._port),
             "YZ_SIM_PORT": str(self._sim_port),
-            "NOTIFY_SOCKET": ready_address,
+            "NOTIFY_SOCKET": ready.address,
             "PYTHONUNBUFFERED": "1",
         }
+        embedded = Embedded(settings.data_dir, mongo=not settings.mongo_url, redis=not settings.redis_url, say=say)
+        try:
+            self._begin(self._seed(), "demo")
+            for part in self._parts:
+                self._begin(self._keep(part), part.name)
+            async with running(embedded):
+                try:
+                    await self._come_up()
+                finally:
+                    await self._end()
+        finally:
+            await self._end()
+            loop.remove_reader(ready.fileno())
+            ready.close()
 
     @property
     def _parts(self) -> list[Part]:
         count = self._settings.processes
         serves = [Part("serve", "serve" if count == 1 else f"serve-{number}") for number in range(1, count + 1)]
-        return [*serves, *(Part(word, word) for word in ("keeper", "worker", "beat"))]
+        return [*serves, *(Part(word, word) for word in ("simulators", "keeper", "worker", "beat"))]
 
-    async def _run_parts(self) -> None:
-        await self._seed()
-        for part in self._parts:
-            self._begin(part)
-        self._keeping.append(asyncio.create_task(self._keep_logs_small(), name="logs"))
+    async def _come_up(self) -> None:
+        self._begin(self._keep_logs_small(), "logs")
         await self._unless_failed(self._until_up())
         self._is_up = True
         self._introduce()
         await self._unless_failed(asyncio.Event().wait())
 
-    def _begin(self, part: Part) -> None:
-        self._keeping.append(asyncio.create_task(self._keep(part), name=part.name))
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._working.append(asyncio.create_task(work, name=name))
 
     async def _unless_failed(self, wanted: Awaitable[Any]) -> None:
-        """Until `wanted` is done. Raises what a keeper of a part raised before."""
+        """Until `wanted` is done. Raises what went wrong elsewhere before."""
         waiting = asyncio.ensure_future(wanted)
         try:
-            done, _ = await asyncio.wait({waiting, *self._keeping}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            while not waiting.done():
+                for task in (done for done in self._working if done.done()):
+                    task.result()
+                unfinished = (task for task in self._working if not task.done())
+                await asyncio.wait({waiting, *unfinished}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.result()
         finally:
             waiting.cancel()
 
     async def _end(self) -> None:
         """Nothing is started again from here on, and all that runs is stopped: the server first, so that nothing new begins;
         then what works in the background; then the outside world. Twice is once."""
-        for task in self._keeping:
+        for task in self._working:
             task.cancel()
-        await asyncio.gather(*self._keeping, return_exceptions=True)
+        await asyncio.gather(*self._working, return_exceptions=True)
         for words, seconds in _STOPS:
             children = [child for part, child in self._children.items() if part.word in words]
             await asyncio.gather(*(child.stop(seconds) for child in children))
 
     async def _seed(self) -> None:
-        """Migrations, and demo data into an empty database. Nothing else begins before they are done."""
+        """Migrations, and demo data into an empty database. Raises StartFailed."""
         child = self._start(Part("demo", "demo"))
-        try:
-            code = await child.wait()
-        finally:
-            await child.stop(1.0)
+        code = await child.wait()
         if code != 0:
             raise StartFailed(
                 f"the database could not be prepared ({describe_exit(code)}), see {child.log}:\n{child.last_lines()}"
             )
+        self._is_seeded = True
 
     def _start(self, part: Part) -> Child:
         log = self._settings.data_dir / "logs" / f"{part.name}.log"
@@ -233,10 +235,14 @@ class Supervisor:
 
     async def _until_up(self) -> None:
         """Until every part said so and both addresses answer. Raises StartFailed when that takes too long."""
-        waiting: list[str] = []
+        loop, waiting = asyncio.get_running_loop(), ["demo"]
+        tell_at = loop.time() + _TELL_SECONDS
         try:
             async with asyncio.timeout(_UP_SECONDS):
-                while waiting := await self._missing():  # noqa: ASYNC110 (what answers over HTTP sets no event)
+                while waiting := await self._missing():
+                    if loop.time() >= tell_at:
+                        say(f"waiting for {', '.join(waiting)}")
+                        tell_at += _TELL_SECONDS
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise StartFailed(
@@ -245,6 +251,8 @@ class Supervisor:
 
     async def _missing(self) -> list[str]:
         """What is not up yet."""
+        if not self._is_seeded:
+            return ["demo"]
         silent = [
             part.name for part, child in self._children.items() if part.word != "demo" and child.pid not in self._ready_pids
         ]
