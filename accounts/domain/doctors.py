@@ -1,11 +1,13 @@
-"""The hospital's authorised doctors, its departments, and how they are found."""
+"""The hospital's authorised doctors, its departments, and how they are found.
+
+The dictionary of readings takes a third of a second to load and is needed only where the list changes: it is imported there,
+and not by every process at its start.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice, product
 from typing import Final
-
-from pypinyin import Style, lazy_pinyin, pinyin
 
 from server.kernel.actor import DEFAULT_HOSPITAL
 from server.kernel.errors import RequestInvalid
@@ -103,6 +105,8 @@ def check_fee(fee_fen: int) -> int:
 
 def search_keys(doctor: Doctor) -> list[str]:
     """All that a search for this doctor may hit, in small letters without blanks."""
+    from pypinyin import Style, lazy_pinyin
+
     texts = (doctor.name, doctor.department_name, doctor.good_at, doctor.title)
     keys = [_plain(text) for text in texts]
     keys += _readings(doctor.name)
@@ -119,11 +123,15 @@ def search_terms(q: str) -> tuple[str, ...]:
 
 def sort_key(name: str) -> str:
     """Lists are in the order of the pinyin of names."""
+    from pypinyin import lazy_pinyin
+
     return _plain("".join(lazy_pinyin(name)))
 
 
 def _readings(name: str) -> Iterable[str]:
     """Whole pinyin and initials of a name, in every reading that its characters have (曾 is zeng and ceng)."""
+    from pypinyin import Style, pinyin
+
     syllables = pinyin(name, style=Style.NORMAL, heteronym=True)
     for reading in islice(product(*syllables), _READINGS):
         yield "".join(reading)
