@@ -7,6 +7,7 @@ enters the database; losing a conversation's key erases its bodies for good, whi
 A sealed value is `version (1) | nonce (12) | ciphertext and tag`.
 """
 
+import contextlib
 import hmac
 import os
 from collections import OrderedDict
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pymongo.errors import DuplicateKeyError
 
+from server.kernel.ids import new_id
 from server.kernel.mongo import Database
 
 _VERSION: Final = b"\x01"
@@ -109,17 +111,23 @@ class MasterKey:
 
     @classmethod
     def load_or_create(cls, path: Path) -> "MasterKey":
-        """Read the key file (64 hexadecimal digits); make one, readable by its owner only, where none exists."""
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
+        """Read the key file (64 hexadecimal digits); make one, readable by its owner only, where none exists.
+
+        The file appears whole or not at all, so that of several first processes all read the same key.
+        """
+        with contextlib.suppress(FileNotFoundError):
             return cls(bytes.fromhex(path.read_text().strip()))
-        with os.fdopen(handle, "w") as file:
-            key = os.urandom(_KEY_BYTES)
-            file.write(key.hex() + "\n")
+        fresh = path.with_name(f".{path.name}.{new_id()}")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(os.urandom(_KEY_BYTES).hex() + "\n")
             file.flush()
             os.fsync(file.fileno())
-        return cls(key)
+        try:
+            with contextlib.suppress(FileExistsError):  # another process was first
+                os.link(fresh, path)
+        finally:
+            fresh.unlink()
+        return cls(bytes.fromhex(path.read_text().strip()))
 
 
 class Keyring:
