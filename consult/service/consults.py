@@ -40,10 +40,16 @@ class ConsultService:
     clock: Clock
 
     async def cancel_order(self, actor: Actor, order_id: str, command_id: str) -> Order:
-        """The patient withdraws: unpaid, or paid while no reply counts; then the fee goes back in full."""
+        """The patient withdraws: unpaid, or paid while no reply counts; then the fee goes back in full. Where the gateway says
+        that it was paid meanwhile, it is captured first and then cancelled like any paid one."""
         order = await self.access.access_order_as_patient(actor, order_id, "consult.order_cancelled")
+        if order.phase is Phase.PENDING_PAYMENT:
+            try:
+                return await self.payments.cancel_unpaid(actor, order, CloseReason.CANCELLED)
+            except OrderTransitionRefused:
+                order = await self.payments.await_capture(order)
         if order.phase is not Phase.CAPTURED:
-            return await self.payments.cancel_unpaid(actor, order, CloseReason.CANCELLED)
+            raise OrderTransitionRefused(status=order.status.value)
         return await self._append(order, partial(decide_cancel, account_id=actor.account_id, command_id=command_id))
 
     async def decline_order(self, actor: Actor, order_id: str, reason: str, command_id: str) -> Order:

@@ -3,6 +3,7 @@
 Before the capture the order's document is the arbiter: every step here is a compare-and-set on it.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,8 @@ from server.kernel.outbox import Event, event_of
 log = structlog.get_logger(__name__)
 
 _TRIES: Final = 5
+_CAPTURE_SECONDS: Final = 5.0
+_CAPTURE_PAUSE_SECONDS: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -87,6 +90,17 @@ class OrderPaymentService:
                 self.announcer.announce(order)
                 return order
         raise Unavailable
+
+    async def await_capture(self, order: Order) -> Order:
+        """The order once its capture, which billing has booked and is telling us of, has arrived; as it is after a while."""
+        try:
+            async with asyncio.timeout(_CAPTURE_SECONDS):
+                while order.phase is Phase.PENDING_PAYMENT:
+                    await asyncio.sleep(_CAPTURE_PAUSE_SECONDS)
+                    order = await self._reread(order)
+        except TimeoutError:
+            log.warning("order.capture_not_told", order_id=order.id)
+        return order
 
     async def payment_captured(self, event: Event) -> None:
         """`billing.payment_captured`: the first capture of an unpaid order opens the consult; any other is surplus."""
