@@ -9,14 +9,14 @@ sum over all accounts is always zero, and
 holds per payment and in all, where *refunded* counts refunds that are payable, paid out or not.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from billing.errors import PaymentMismatch, PaymentNotFound, PaymentsUndecided, RefundRefused, RefundTransitionRefused
+from billing.errors import PaymentMismatch, RefundRefused, RefundTransitionRefused
 from server.kernel.ids import derived_id
 
 
@@ -205,21 +205,6 @@ def refund_amount(payment: Payment, wanted_fen: int | None) -> int:
 
 SURPLUS: Final = "surplus"
 """The cause of a refund of a payment for nothing: late, or beyond an order's first."""
-
-
-def own_payment(payments: Sequence[Payment], refunds: Sequence[Refund]) -> Payment:
-    """The payment that an order lives on: the captured one that is not surplus.
-
-    Raises PaymentNotFound where there is none, and PaymentsUndecided while two are captured and nobody has said yet which of
-    them is surplus: to guess would refund the wrong one.
-    """
-    surplus = {refund.payment_id for refund in refunds if refund.cause == SURPLUS}
-    own = [p for p in payments if p.status is PaymentStatus.CAPTURED and p.id not in surplus]
-    if not own:
-        raise PaymentNotFound()
-    if len(own) > 1:
-        raise PaymentsUndecided()
-    return own[0]
 
 
 # --- the ledger ---

@@ -21,14 +21,6 @@ class PaymentClosed(DomainError):
     title = "This payment can no longer be made; start another."
 
 
-class PaymentsUndecided(DomainError):
-    """Two payments of one order are captured, and it is not said yet which of them is surplus. It will be: try again."""
-
-    code = "payment.undecided"
-    kind = ErrorKind.UNAVAILABLE
-    title = "A second payment of this order is being sorted out; try again."
-
-
 class PaymentSignatureInvalid(DomainError):
     code = "payment.signature_invalid"
     kind = ErrorKind.UNAUTHENTICATED

@@ -23,10 +23,11 @@ from server.kernel.wire import NoBody
 _ANSWER_SECONDS: Final = 4.0
 """The gateway waits five; what is not stored by then it will tell again."""
 
+_CALLBACK_ERRORS: Final = (PaymentSignatureInvalid, PaymentMismatch, PaymentNotFound, RefundNotFound)
+
 
 def routes(payments: PaymentService, refunds: RefundService, wechatpay: CallbackReader) -> list[Route]:
     handlers = _Handlers(payments, refunds, wechatpay)
-    callback_errors = (PaymentSignatureInvalid, PaymentMismatch, PaymentNotFound, RefundNotFound)
     return [
         *(
             Route(
@@ -40,7 +41,7 @@ def routes(payments: PaymentService, refunds: RefundService, wechatpay: Callback
                 idempotency=Idempotency.NONE,
                 callback=True,
                 on_error=_refuse,
-                errors=callback_errors,
+                errors=_CALLBACK_ERRORS,
                 tag="callbacks",
             )
             for what in ("payments", "refunds")
@@ -81,13 +82,13 @@ class _Handlers:
         async with asyncio.timeout(_ANSWER_SECONDS):
             try:
                 report = await self._wechatpay.read_callback(_headers(call), call.raw_body)
-            except (PaymentSignatureInvalid, PaymentMismatch) as error:
+                if isinstance(report, TradeReport):
+                    await self._payments.report(report)
+                else:
+                    await self._refunds.report(report)
+            except _CALLBACK_ERRORS as error:
                 await self._payments.refuse_callback(call.actor, "wechatpay", error)
                 raise
-            if isinstance(report, TradeReport):
-                await self._payments.report(report)
-            else:
-                await self._refunds.report(report)
 
     async def list_refunds(self, call: Call) -> RefundList:
         query: RefundQuery = call.query

@@ -16,7 +16,6 @@ from billing.domain import (
     TradeState,
     decide_capture,
     decide_earning,
-    own_payment,
     pause_after,
 )
 from billing.errors import (
@@ -122,13 +121,15 @@ class PaymentService:
             audit_row(actor, CALLBACK, subject=f"{gateway}:{error.code}", at=self.clock.now(), outcome=Outcome.DENIED)
         )
 
-    async def settle_earned(self, order_id: str, hospital_id: str, payment_id: str | None = None) -> None:
-        """What is held of this payment (the order's own, where none is named) becomes the hospital's income. Twice is once.
+    async def settle_earned(self, order_id: str, hospital_id: str, payment_id: str) -> None:
+        """What is held of the payment that the order lives on becomes the hospital's income. Twice is once.
 
-        Raises PaymentNotFound, PaymentsUndecided.
+        Raises PaymentNotFound when it is not this order's.
         """
         for _ in range(_TRIES):
-            payment = await self._own(order_id, hospital_id, payment_id)
+            payment = await self._get(payment_id, hospital_id)
+            if payment.order_id != order_id:
+                raise PaymentNotFound()
             movement = decide_earning(payment, self.clock.now())
             if movement is None:
                 return
@@ -228,14 +229,6 @@ class PaymentService:
             )
         )
 
-    async def _own(self, order_id: str, hospital_id: str, payment_id: str | None) -> Payment:
-        if payment_id is None:
-            return await get_own_payment(self.payments, order_id, hospital_id)
-        payment = await self._get(payment_id, hospital_id)
-        if payment.order_id != order_id:
-            raise PaymentNotFound()
-        return payment
-
     async def _get(self, payment_id: str, hospital_id: str) -> Payment:
         payment = await self.payments.find(payment_id)
         if payment is None or payment.hospital_id != hospital_id:
@@ -258,13 +251,6 @@ class PaymentService:
             hospital_id=payment.hospital_id,
             **data,
         )
-
-
-async def get_own_payment(payments: PaymentRepository, order_id: str, hospital_id: str) -> Payment:
-    """The payment that an order lives on. Raises PaymentNotFound, PaymentsUndecided."""
-    # Refunds first: a payment that is surplus by then was captured before.
-    refunds = await payments.list_refunds_of_order(order_id, hospital_id)
-    return own_payment(await payments.list_of_order(order_id, hospital_id), refunds)
 
 
 def _terms(payment: Payment) -> tuple[object, ...]:

@@ -31,7 +31,6 @@ from billing.errors import (
 )
 from billing.ports import Gateway, Gateways, Outboxes, PaymentRepository
 from billing.service.batches import for_each
-from billing.service.payments import get_own_payment
 from server.kernel.actor import Actor, StaffRole, system_actor
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock, from_ms, to_ms
@@ -84,11 +83,6 @@ class RefundService:
                 self.jobs.request(SUBMIT, refund.id)
                 return refund
         raise Unavailable()
-
-    async def refund_order(self, order_id: str, hospital_id: str, cause: str, amount_fen: int | None = None) -> Refund:
-        """`refund` of the payment that the order lives on. Raises PaymentNotFound, PaymentsUndecided (try again)."""
-        payment = await get_own_payment(self.payments, order_id, hospital_id)
-        return await self.refund(payment.id, hospital_id, cause, amount_fen)
 
     async def refund_surplus(self, payment_id: str, hospital_id: str) -> Refund:
         """A payment for nothing (late, or the second of an order) goes back whole."""

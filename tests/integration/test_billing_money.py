@@ -3,150 +3,51 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-from billing import mongo
-from billing.domain import Channel, Payable, RefundStatus, StartedPayment, TradeReport, TradeState
+from billing.domain import (
+    MOST_REFUSALS,
+    Channel,
+    Payment,
+    RefundReport,
+    RefundState,
+    RefundStatus,
+    StartedPayment,
+    TradeReport,
+    TradeState,
+)
 from billing.errors import (
     ChannelUnavailable,
     GatewayUnknown,
+    PaymentClosed,
     PaymentMismatch,
+    PaymentNotFound,
     PaymentSignatureInvalid,
+    RefundNotFound,
     RefundRefused,
+    RefundStillAlive,
     RefundTransitionRefused,
 )
-from billing.mongo import PAYMENTS, POSTINGS, REFUNDS, MongoPayments
-from billing.service.payments import PaymentService
-from billing.service.refunds import RefundService
-from billing.wechatpay import WechatChannel, WechatPay, WechatPayConfig
-from server.kernel import audit
-from server.kernel.actor import Actor, Role, StaffRole
-from server.kernel.audit import AUDIT, AuditLog
+from billing.mongo import PAYMENTS, POSTINGS, REFUNDS
+from server.kernel.actor import StaffRole
+from server.kernel.audit import AUDIT
+from server.kernel.errors import Forbidden, IdempotencyMismatch
 from server.kernel.ids import new_id
 from server.kernel.mongo import Database
-from server.kernel.outbox import Relay
-from simulators.app import build_app
-from simulators.config import SimulatorConfig
-from simulators.keys import ensure_wechat_keys
+from tests.support.billing import FEE, FINANCE, PATIENT, World, billing_world
 from tests.support.clock import ManualClock
-
-PATIENT = Actor("a" * 32, Role.PATIENT, "default", "r" * 32)
-FINANCE = Actor("f" * 32, Role.STAFF, "default", "r" * 32, staff_roles=frozenset({StaffRole.FINANCE}))
-FEE = 5_000
-
-
-class Queue:
-    """Remembers what was asked for; tests run it when they choose."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, ...]] = []
-
-    def request(self, name: str, *arguments: str) -> None:
-        self.asked.append((name, *arguments))
-
-
-@dataclass
-class World:
-    payments: PaymentService
-    refunds: RefundService
-    books: MongoPayments
-    wechat: WechatPay
-    relay: Relay
-    clock: ManualClock
-    database: Database
-    http: aiohttp.ClientSession
-    base: str
-    callbacks: list[tuple[dict[str, str], bytes]]
-
-    def payable(self, order_id: str | None = None) -> Payable:
-        expires = self.clock.now() + timedelta(minutes=30)
-        return Payable(order_id or new_id(), "default", PATIENT.account_id, FEE, "图文咨询", expires, "127.0.0.1")
-
-    async def start(self, payable: Payable, payment_id: str | None = None) -> StartedPayment:
-        return await self.payments.start(PATIENT, payable, Channel.WECHAT_H5, payment_id or new_id())
-
-    async def pay(self, started: StartedPayment) -> None:
-        async with self.http.post(f"{self.base}/wechatpay/wallet/{started.prepay_id}/pay") as answer:
-            assert answer.status == 200, await answer.text()
-
-    async def paid(self, payable: Payable | None = None) -> StartedPayment:
-        started = await self.start(payable or self.payable())
-        await self.pay(started)
-        await self.payments.report(await self.payments.gateways[Channel.WECHAT_H5].query(started.payment_id))
-        return started
-
-    async def wallet(self, started: StartedPayment) -> Any:
-        async with self.http.get(f"{self.base}/wechatpay/wallet/{started.prepay_id}") as answer:
-            return await answer.json()
-
-    async def faults(self, **settings: Any) -> None:
-        async with self.http.put(f"{self.base}/wechatpay/faults", json=settings) as answer:
-            assert answer.status == 200, await answer.text()
-
-    async def balanced(self) -> None:
-        report = await self.books.verify()
-        assert report.faults == ()
-        assert sum(report.totals.values()) == 0
-
-
-@pytest.fixture(scope="session")
-def wechat_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("billing")
-    ensure_wechat_keys(folder)
-    return folder
 
 
 @pytest.fixture
-async def world(wechat_keys: Path, clock: ManualClock, database: Database) -> AsyncIterator[World]:
-    (wechat_keys / "simulators" / "state.sqlite").unlink(missing_ok=True)
-    for indexes in (mongo.INDEXES, audit.INDEXES):
-        for name, models in indexes.items():
-            await database[name].create_indexes(list(models))
-    keys = ensure_wechat_keys(wechat_keys)
-    callbacks: list[tuple[dict[str, str], bytes]] = []
-
-    async def take(request: web.Request) -> web.Response:
-        callbacks.append(({n.title(): v for n, v in request.headers.items()}, await request.read()))
-        return web.Response(status=204)
-
-    receiver = web.Application()
-    receiver.router.add_post("/{what}", take)
-    simulators = build_app(SimulatorConfig(data_dir=wechat_keys, port=0, server_url="http://127.0.0.1:1"), clock)
-    async with TestServer(simulators) as outside, TestServer(receiver) as inside, aiohttp.ClientSession() as http:
-        base = str(outside.make_url("")).rstrip("/")
-        config = WechatPayConfig(
-            mchid=keys.mchid,
-            appid=keys.appid,
-            api_v3_key=keys.api_v3_key,
-            merchant_serial=keys.merchant_serial,
-            merchant_private_key=keys.merchant_private_key_path.read_bytes(),
-            platform_serial=keys.platform_serial,
-            platform_certificate=keys.platform_certificate_path.read_bytes(),
-            base_url=base,
-            payment_notify_url=str(inside.make_url("/payments")),
-            refund_notify_url=str(inside.make_url("/refunds")),
-        )
-        wechat = WechatPay(config, clock)
-        await wechat.start()
-        log = AuditLog(database)
-        relay = Relay(database, log)
-        books = MongoPayments(database)
-        gateways: Any = {c: WechatChannel(wechat, c) for c in (Channel.WECHAT_H5, Channel.WECHAT_JSAPI)}
-        yield World(
-            PaymentService(books, gateways, clock, relay, log),
-            RefundService(books, gateways, clock, relay, log, Queue()),
-            books, wechat, relay, clock, database, http, base, callbacks,
-        )  # fmt: skip
-        await relay.close()
-        await wechat.close()
+async def world(tmp_path_factory: pytest.TempPathFactory, clock: ManualClock, database: Database) -> AsyncIterator[World]:
+    folder = tmp_path_factory.getbasetemp() / "billing"
+    folder.mkdir(exist_ok=True)
+    async with billing_world(folder, clock, database) as world:
+        yield world
 
 
 async def test_a_payment_is_asked_for_once_however_often_it_is_started(world: World) -> None:
@@ -159,6 +60,45 @@ async def test_a_payment_is_asked_for_once_however_often_it_is_started(world: Wo
     assert jsapi.params["package"] == f"prepay_id={jsapi.prepay_id}"
     with pytest.raises(ChannelUnavailable):
         await world.payments.start(PATIENT, payable, Channel.ALIPAY_WAP, new_id())
+
+
+async def test_two_starts_of_one_payment_at_once_give_one_answer(world: World) -> None:
+    payable, payment_id = world.payable(), new_id()
+    jsapi = Channel.WECHAT_JSAPI
+    answers = await asyncio.gather(*(world.payments.start(PATIENT, payable, jsapi, payment_id) for _ in range(5)))
+    assert len({answer.params["paySign"] for answer in answers}) == 1
+    payment = await world.payment(payment_id)
+    assert payment.params == answers[0].params
+
+
+async def test_a_payment_id_stands_for_one_order_amount_and_channel(world: World) -> None:
+    payable, payment_id = world.payable(), new_id()
+    await world.start(payable, payment_id)
+    for other in (replace(payable, amount_fen=1), replace(payable, order_id=new_id()), replace(payable, hospital_id="other")):
+        with pytest.raises(IdempotencyMismatch):
+            await world.start(other, payment_id)
+    with pytest.raises(IdempotencyMismatch):
+        await world.payments.start(PATIENT, payable, Channel.WECHAT_JSAPI, payment_id)
+
+
+async def test_a_payment_that_is_closed_while_it_is_asked_for_can_not_be_paid(world: World) -> None:
+    payable, payment_id = world.payable(), new_id()
+    gateway = world.payments.gateways[Channel.WECHAT_H5]
+
+    class ClosesMeanwhile:
+        async def prepay(self, payment: Payment, payer_address: str) -> StartedPayment:
+            assert await world.payments.close_open_payments(payable.order_id, "default") is False
+            return await gateway.prepay(payment, payer_address)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(gateway, name)
+
+    slow = replace(world.payments, gateways={Channel.WECHAT_H5: ClosesMeanwhile()})  # type: ignore[dict-item]
+    with pytest.raises(PaymentClosed):
+        await slow.start(PATIENT, payable, Channel.WECHAT_H5, payment_id)
+    assert (await gateway.query(payment_id)).state is TradeState.CLOSED
+    with pytest.raises(PaymentClosed):
+        await world.start(payable, payment_id)
 
 
 async def test_a_time_out_after_success_is_the_same_payment_when_asked_again(world: World) -> None:
@@ -176,8 +116,7 @@ async def test_the_callback_and_the_query_at_once_capture_once(world: World) -> 
     await world.pay(started)
     report = await world.payments.gateways[Channel.WECHAT_H5].query(started.payment_id)
     await asyncio.gather(*(world.payments.report(report) for _ in range(10)))
-    payment = await world.books.find(started.payment_id)
-    assert payment is not None
+    payment = await world.payment(started.payment_id)
     assert (payment.captured_fen, payment.held_fen, payment.version) == (FEE, FEE, 2)
     assert await world.database[POSTINGS].count_documents({}) == 1
     await world.relay.close()
@@ -188,10 +127,7 @@ async def test_the_callback_and_the_query_at_once_capture_once(world: World) -> 
 async def test_genuine_callbacks_are_read_and_forged_replayed_and_strange_ones_refused(world: World) -> None:
     started = await world.start(world.payable())
     await world.pay(started)
-    async with asyncio.timeout(10):
-        while not world.callbacks:
-            await asyncio.sleep(0.01)
-    headers, body = world.callbacks[0]
+    headers, body = (await world.told(1))[0]
     report = await world.wechat.read_callback(headers, body)
     assert isinstance(report, TradeReport)
     assert (report.out_trade_no, report.state, report.amount_fen) == (started.payment_id, TradeState.PAID, FEE)
@@ -224,6 +160,31 @@ async def test_another_amount_is_refused_audited_and_books_nothing(world: World)
     assert row["outcome"] == "denied"
 
 
+async def test_a_second_success_of_one_payment_is_refused(world: World) -> None:
+    started = await world.paid()
+    again = TradeReport(started.payment_id, TradeState.PAID, FEE, "another", world.clock.now())
+    with pytest.raises(PaymentMismatch):
+        await world.payments.report(again)
+    with pytest.raises(PaymentMismatch):
+        await world.payments.report(replace(again, transaction_id=None))
+    with pytest.raises(PaymentNotFound):
+        await world.payments.report(replace(again, out_trade_no="f" * 32))
+    assert await world.database[POSTINGS].count_documents({}) == 1
+
+
+async def test_money_that_comes_after_the_close_is_booked_and_goes_back_whole(world: World) -> None:
+    payable = world.payable()
+    started = await world.start(payable)
+    report = TradeReport(started.payment_id, TradeState.PAID, FEE, "tx", world.clock.now())
+    assert await world.payments.close_open_payments(payable.order_id, "default") is False
+    await world.payments.report(report)
+    assert (await world.payment(started.payment_id)).captured_fen == FEE
+    refunds = await asyncio.gather(*(world.refunds.refund_surplus(started.payment_id, "default") for _ in range(4)))
+    assert {(refund.amount_fen, refund.cause) for refund in refunds} == {(FEE, "surplus")}
+    assert len({refund.id for refund in refunds}) == 1
+    await world.balanced()
+
+
 async def test_closing_before_a_cancel_finds_the_payment_that_nobody_told_of(world: World) -> None:
     await world.faults(callbacks="lost", count=100)
     payable = world.payable()
@@ -245,10 +206,43 @@ async def test_a_lost_callback_is_found_by_asking_and_an_expired_payment_is_clos
     await world.pay(started)
     world.clock.advance(timedelta(seconds=10))
     await world.payments.query_open_payments()
-    assert (await world.books.find(started.payment_id)).status.value == "captured"  # type: ignore[union-attr]
+    assert (await world.payment(started.payment_id)).status.value == "captured"
     world.clock.advance(timedelta(minutes=40))
     await world.payments.query_open_payments()
-    assert (await world.books.find(forgotten.payment_id)).status.value == "closed"  # type: ignore[union-attr]
+    assert (await world.payment(forgotten.payment_id)).status.value == "closed"
+
+
+async def test_one_payment_that_the_gateway_refuses_to_speak_of_does_not_stop_the_others(world: World) -> None:
+    await world.faults(callbacks="lost", count=100)
+    odd, fine = await world.start(world.payable()), await world.start(world.payable())
+    await world.pay(odd)
+    await world.pay(fine)
+    await world.database[PAYMENTS].update_one({"_id": odd.payment_id}, {"$set": {"amount_fen": 1}})
+    world.clock.advance(timedelta(seconds=10))
+    await world.payments.query_open_payments()
+    assert (await world.payment(odd.payment_id)).status.value == "open"
+    assert (await world.payment(fine.payment_id)).status.value == "captured"
+
+
+async def test_nobody_is_told_that_a_payment_is_closed_while_the_gateway_is_silent(world: World) -> None:
+    payable = world.payable()
+    started = await world.start(payable)
+    await world.faults(timeouts_after_success=True, late_seconds=0, count=1)
+    with pytest.raises(GatewayUnknown):
+        await world.payments.close_open_payments(payable.order_id, "default")
+    assert (await world.payment(started.payment_id)).status.value == "open"
+    assert await world.payments.close_open_payments(payable.order_id, "default") is False
+    assert (await world.payment(started.payment_id)).status.value == "closed"
+
+
+async def test_only_the_orders_own_payment_is_earned(world: World) -> None:
+    started = await world.paid()
+    with pytest.raises(PaymentNotFound):
+        await world.payments.settle_earned(new_id(), "default", started.payment_id)
+    with pytest.raises(PaymentNotFound):
+        await world.payments.settle_earned(new_id(), "other", started.payment_id)
+    with pytest.raises(PaymentNotFound):
+        await world.refunds.refund(started.payment_id, "other", "cancelled")
 
 
 async def test_a_refund_is_reserved_once_and_paid_out_once(world: World) -> None:
@@ -259,8 +253,7 @@ async def test_a_refund_is_reserved_once_and_paid_out_once(world: World) -> None
     for _ in range(3):
         world.clock.advance(timedelta(minutes=1))
         await world.refunds.submit_due_refunds()
-    refund = await world.books.find_refund(refunds[0].id)
-    assert refund is not None
+    refund = await world.stored_refund(refunds[0].id)
     assert refund.status is RefundStatus.REFUNDED
     wallet = await world.wallet(started)
     assert [(r["amount_fen"], r["status"]) for r in wallet["refunds"]] == [(FEE, "SUCCESS")]
@@ -277,16 +270,14 @@ async def test_two_causes_at_once_never_refund_more_than_was_paid(world: World) 
         *(world.refunds.refund(started.payment_id, "default", f"cause {n}", 2_000) for n in range(6)), return_exceptions=True
     )
     assert sum(isinstance(o, RefundRefused) for o in outcomes) == 4
-    payment = await world.books.find(started.payment_id)
-    assert payment is not None
+    payment = await world.payment(started.payment_id)
     assert (payment.refund_reserved_fen, payment.held_fen) == (4_000, 1_000)
     await world.balanced()
 
 
 async def test_what_was_earned_can_be_refunded_and_earning_twice_is_earning_once(world: World) -> None:
     started = await world.paid()
-    payment = await world.books.find(started.payment_id)
-    assert payment is not None
+    payment = await world.payment(started.payment_id)
     for _ in range(2):
         await world.payments.settle_earned(payment.order_id, "default", payment.id)
     assert (await world.books.totals("default")) == {"clearing:wechat_h5": FEE, "held": 0, "income": -FEE}
@@ -302,7 +293,7 @@ async def test_a_time_out_after_success_refunds_once(world: World) -> None:
     for _ in range(6):
         await world.refunds.submit_due_refunds()
         world.clock.advance(timedelta(minutes=1))
-    assert (await world.books.find_refund(refund.id)).status is RefundStatus.REFUNDED  # type: ignore[union-attr]
+    assert (await world.stored_refund(refund.id)).status is RefundStatus.REFUNDED
     assert len((await world.wallet(started))["refunds"]) == 1
 
 
@@ -314,15 +305,14 @@ async def test_a_refund_that_fails_waits_for_a_person_who_may_begin_again(world:
     for _ in range(4):
         await world.refunds.submit_due_refunds()
         world.clock.advance(timedelta(minutes=5))
-    waiting = await world.books.find_refund(refund.id)
-    assert waiting is not None
+    waiting = await world.stored_refund(refund.id)
     assert (waiting.status, waiting.problem) == (RefundStatus.NEEDS_PERSON, fault)
     again = await world.refunds.restart_refund(FINANCE, refund.id)
     assert again.out_refund_no != refund.out_refund_no
     for _ in range(4):
         await world.refunds.submit_due_refunds()
         world.clock.advance(timedelta(minutes=5))
-    assert (await world.books.find_refund(refund.id)).status is RefundStatus.REFUNDED  # type: ignore[union-attr]
+    assert (await world.stored_refund(refund.id)).status is RefundStatus.REFUNDED
     with pytest.raises(RefundTransitionRefused):
         await world.refunds.restart_refund(FINANCE, refund.id)
     await world.balanced()
@@ -335,9 +325,114 @@ async def test_a_refused_refund_is_tried_again_under_the_same_number(world: Worl
     for _ in range(6):
         await world.refunds.submit_due_refunds()
         world.clock.advance(timedelta(minutes=1))
-    done = await world.books.find_refund(refund.id)
-    assert done is not None
+    done = await world.stored_refund(refund.id)
     assert (done.status, done.out_refund_no) == (RefundStatus.REFUNDED, refund.out_refund_no)
+
+
+async def test_a_gateway_that_keeps_refusing_brings_a_person_in(world: World) -> None:
+    started = await world.paid()
+    await world.faults(refunds="refused", count=1_000)
+    refund = await world.refunds.refund(started.payment_id, "default", "cancelled")
+    for _ in range(MOST_REFUSALS + 2):
+        await world.refunds.submit_due_refunds()
+        world.clock.advance(timedelta(minutes=5))
+    stuck = await world.stored_refund(refund.id)
+    assert (stuck.status, stuck.problem, stuck.tries) == (RefundStatus.NEEDS_PERSON, "NOT_ENOUGH", MOST_REFUSALS)
+    await world.relay.close()
+    assert await world.database[AUDIT].count_documents({"action": "billing.refund_needs_person"}) == 1
+    await world.faults()
+    await world.refunds.restart_refund(FINANCE, refund.id)
+    await world.refunds.submit_due_refunds()
+    world.clock.advance(timedelta(minutes=5))
+    await world.refunds.submit_due_refunds()
+    assert (await world.stored_refund(refund.id)).status is RefundStatus.REFUNDED
+    await world.balanced()
+
+
+async def test_reports_of_a_refund_converge_in_any_order(world: World) -> None:
+    for first, then in (("abnormal", "succeeded"), ("succeeded", "abnormal"), ("closed", "succeeded")):
+        started = await world.paid()
+        refund = await world.refunds.refund(started.payment_id, "default", "cancelled")
+        for state in (first, then, first):
+            await world.refunds.report(RefundReport(refund.id, RefundState(state), FEE, "5030"))
+        done = await world.stored_refund(refund.id)
+        assert (done.status, done.problem, done.next_try_at) == (RefundStatus.REFUNDED, None, None)
+    with pytest.raises(PaymentMismatch):
+        await world.refunds.report(RefundReport(refund.id, RefundState.SUCCEEDED, FEE + 1))
+    with pytest.raises(RefundNotFound):
+        await world.refunds.report(RefundReport("f" * 32, RefundState.SUCCEEDED, FEE))
+    await world.balanced()
+
+
+async def test_a_number_that_is_alive_is_not_replaced(world: World) -> None:
+    started = await world.paid()
+    await world.faults(refunds="slow", late_seconds=3_600, count=1)
+    refund = await world.refunds.refund(started.payment_id, "default", "cancelled")
+    await world.refunds.submit_due_refunds()
+    await world.database[REFUNDS].update_one(
+        {"_id": refund.id}, {"$set": {"status": "needs_person"}, "$unset": {"next_try_at": 1}}
+    )
+    with pytest.raises(RefundStillAlive):
+        await world.refunds.restart_refund(FINANCE, refund.id)
+    resumed = await world.stored_refund(refund.id)
+    assert (resumed.status, resumed.out_refund_no) == (RefundStatus.PROCESSING, refund.out_refund_no)
+    world.clock.advance(timedelta(hours=2))
+    await world.refunds.submit_due_refunds()
+    assert (await world.stored_refund(refund.id)).status is RefundStatus.REFUNDED
+    assert len((await world.wallet(started))["refunds"]) == 1
+
+
+async def test_a_late_success_of_a_former_number_is_money_that_moved(world: World) -> None:
+    started = await world.paid()
+    await world.faults(refunds="closed", count=1)
+    refund = await world.refunds.refund(started.payment_id, "default", "cancelled")
+    await world.refunds.submit_due_refunds()
+    world.clock.advance(timedelta(minutes=5))
+    await world.refunds.submit_due_refunds()
+    again = await world.refunds.restart_refund(FINANCE, refund.id)
+    await world.refunds.report(RefundReport(refund.out_refund_no, RefundState.ABNORMAL, FEE))
+    assert (await world.stored_refund(refund.id)).status is RefundStatus.RESERVED
+    await world.refunds.report(RefundReport(refund.out_refund_no, RefundState.SUCCEEDED, FEE))
+    await world.refunds.submit_refund(again.id)
+    done = await world.stored_refund(refund.id)
+    assert (done.status, done.former_numbers) == (RefundStatus.REFUNDED, (refund.out_refund_no,))
+    assert [r["out_refund_no"] for r in (await world.wallet(started))["refunds"]] == [refund.out_refund_no]
+    await world.balanced()
+
+
+async def test_only_finance_starts_a_new_number_and_only_staff_with_the_right_reads(world: World) -> None:
+    started = await world.paid()
+    refund = await world.refunds.refund(started.payment_id, "default", "cancelled")
+    doctor_admin = replace(FINANCE, staff_roles=frozenset({StaffRole.MEDICAL_ADMIN}))
+    auditor = replace(FINANCE, staff_roles=frozenset({StaffRole.AUDITOR}))
+    for actor in (doctor_admin, auditor, PATIENT):
+        with pytest.raises(Forbidden):
+            await world.refunds.restart_refund(actor, refund.id)
+    for actor in (auditor, PATIENT):
+        with pytest.raises(Forbidden):
+            await world.refunds.list_refunds(actor, status=None, limit=10, cursor=None)
+    with pytest.raises(RefundNotFound):
+        await world.refunds.restart_refund(replace(FINANCE, hospital_id="other"), refund.id)
+    assert await world.database[AUDIT].count_documents({"outcome": "denied"}) == 5
+    listed = await world.refunds.list_refunds(doctor_admin, status="reserved", limit=10, cursor=None)
+    assert [item.id for item in listed.items] == [refund.id]
+    elsewhere = await world.refunds.list_refunds(replace(FINANCE, hospital_id="other"), status=None, limit=10, cursor=None)
+    assert elsewhere.items == []
+
+
+async def test_refunds_are_paged_newest_first_without_gap(world: World) -> None:
+    made = []
+    for _ in range(5):
+        started = await world.paid()
+        made.append((await world.refunds.refund(started.payment_id, "default", "cancelled")).id)
+        world.clock.advance(timedelta(milliseconds=1))
+    seen: list[str] = []
+    cursor = None
+    for _ in range(3):
+        page = await world.refunds.list_refunds(FINANCE, status=None, limit=2, cursor=cursor)
+        seen += [refund.id for refund in page.items]
+        cursor = page.next_cursor
+    assert (seen, cursor) == (made[::-1], None)
 
 
 async def test_money_that_was_tampered_with_is_found(world: World) -> None:
@@ -347,6 +442,10 @@ async def test_money_that_was_tampered_with_is_found(world: World) -> None:
         (PAYMENTS, {"$inc": {"earned_fen": 1}}),
         (REFUNDS, {"$inc": {"amount_fen": 1}}),
         (POSTINGS, {"$inc": {"lines.held": 1}}),
+        (POSTINGS, {"$set": {"order_id": "elsewhere"}}),
+        (POSTINGS, {"$set": {"payment_id": "nobody's"}}),
+        (POSTINGS, {"$rename": {"lines.held": "lines.elsewhere"}}),
+        (REFUNDS, {"$set": {"status": "refunded"}}),
     ):
         document = await world.database[collection].find_one({})
         assert document is not None
