@@ -43,6 +43,7 @@ class Talk:
         self._missing = 0
         self._started = 0.0
         self._waiter: asyncio.Future[None] | None = None
+        self._turn = asyncio.Lock()
         self.count = 0
         self.running = False
         self.samples: list[float] = []
@@ -54,15 +55,17 @@ class Talk:
         self._send()
 
     async def say(self) -> None:
-        """One message, until it is acknowledged and delivered."""
-        self._waiter = asyncio.get_running_loop().create_future()
-        self._send()
-        await self._waiter
+        """One message, until it is acknowledged and delivered; its time begins now, also if the one before is on its way."""
+        due = time.perf_counter()
+        async with self._turn:
+            self._waiter = asyncio.get_running_loop().create_future()
+            self._send(due)
+            await self._waiter
 
-    def _send(self) -> None:
+    def _send(self, due: float | None = None) -> None:
         self._number += 1
         self._missing = 2
-        self._started = time.perf_counter()
+        self._started = due or time.perf_counter()
         body = {
             "conversation_id": self._pair.conversation_id,
             "client_id": f"{self._name}-{self._number:012d}",

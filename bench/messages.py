@@ -22,7 +22,7 @@ import psutil
 import uvloop
 
 from bench.load import Pair, Talk, connect_many, connect_pairs, hang_up, latency_at, stop, talk_for
-from bench.product import cpu_seconds, make_pairs, pin, pin_ourselves, running_product
+from bench.product import cpu_seconds, make_pairs, pin, running_product
 
 _WARM_SECONDS = 3.0
 _IDLE = 1_000
@@ -118,7 +118,6 @@ def _free_port() -> int:
 
 async def main(arguments: argparse.Namespace) -> None:
     counts = [int(part) for part in arguments.pairs.split(",")]
-    pin_ourselves()
     report = {
         "machine": {"cores": psutil.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
         "yunzhen": await measure_product(counts, arguments.seconds),

@@ -81,6 +81,7 @@ async def running_product(folder: Path, port: int, sim_port: int, people: int) -
         async with asyncio.timeout(_READY_SECONDS):
             await _until_ready(process)
         found = dict(_parts(process.pid))
+        pin_ourselves()
         for word, part in found.items():
             pin(part, _SERVER_CORE if word == "serve" else _OTHER_CORE)
         demo = json.loads((folder / "demo.json").read_text())
@@ -93,10 +94,12 @@ async def running_product(folder: Path, port: int, sim_port: int, people: int) -
 
 async def _until_ready(process: asyncio.subprocess.Process) -> None:
     assert process.stdout is not None
+    said = []
     async for line in process.stdout:
         if line.strip() == b"ready":
             return
-    raise RuntimeError("the product ended before it was ready")
+        said.append(line.decode(errors="replace"))
+    raise RuntimeError("the product ended before it was ready\n" + "".join(said[-20:]))
 
 
 def _parts(supervisor: int) -> Iterable[tuple[str, psutil.Process]]:
