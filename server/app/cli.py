@@ -128,7 +128,7 @@ def schemas(
     """Write the schemas that the server publishes, and the list of errors."""
     from server.app.commands import write_schemas
 
-    _run(write_schemas(_settings("schemas"), folder))
+    raise typer.Exit(write_schemas(folder))
 
 
 @ledger.command("verify")

@@ -1,22 +1,17 @@
 """What operators run by hand: migrations, demo, checks, proofs, schemas. Each returns an exit code."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import orjson
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from im.socket import events
-from server.app.asyncapi import asyncapi
 from server.app.demo import DemoServices, seed_demo
-from server.app.docs import errors_markdown
 from server.app.embedded import databases
 from server.app.migrations import OUTBOXES, is_current, migrate
-from server.app.openapi import openapi
+from server.app.schemas import schema_files
 from server.app.settings import Settings
 from server.app.wiring import Addresses, Product, product
 from server.kernel.money import yuan_text
@@ -120,28 +115,9 @@ async def verify_proof(settings: Settings) -> int:
     return 0 if report.holds else 1
 
 
-async def write_schemas(settings: Settings, folder: Path) -> int:
-    """Write what the server publishes, as it is committed."""
-    async with _product(settings) as made:
-        documents = schema_files(made)
-    await asyncio.to_thread(_write, folder, documents)
-    return 0
-
-
-def _write(folder: Path, documents: Mapping[str, str]) -> None:
+def write_schemas(folder: Path) -> int:
+    """Write what the server publishes, as it is committed. Needs no database."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in documents.items():
+    for name, text in schema_files().items():
         (folder / name).write_text(text)
-
-
-def schema_files(made: Product) -> dict[str, str]:
-    """The committed documents by file name."""
-
-    def pretty(document: object) -> str:
-        return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode() + "\n"
-
-    return {
-        "openapi.json": pretty(openapi(made.routes)),
-        "asyncapi.json": pretty(asyncapi(made.commands, events())),
-        "errors.md": errors_markdown(),
-    }
+    return 0

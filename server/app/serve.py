@@ -11,8 +11,7 @@ import structlog
 from aiohttp import web
 
 from im.commands import CommandRunner
-from im.socket import events
-from server.app.asyncapi import asyncapi
+from server.app.asyncapi import asyncapi, product_events
 from server.app.edge import API, Edge, as_domain_error, outermost
 from server.app.embedded import databases
 from server.app.health import Health
@@ -97,7 +96,7 @@ def _application(settings: Settings, made: Product, health: Health, sockets: Soc
         secure_cookies=settings.public_url.startswith("https://"),
     )
     edge.add(app, made.routes)
-    schemas = {"openapi.json": openapi(made.routes), "asyncapi.json": asyncapi(made.commands, events())}
+    schemas = {"openapi.json": openapi(made.routes), "asyncapi.json": asyncapi(made.commands, product_events())}
     for name, document in schemas.items():
         app.router.add_get(f"{API}/{name}", _document(document))
     app.router.add_get("/healthz", health.healthz)

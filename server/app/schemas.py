@@ -1,0 +1,64 @@
+"""The documents that are published and committed: OpenAPI, AsyncAPI and the list of errors.
+
+Routes and commands are data, so they can be listed without a database: their services are only named here, never called.
+"""
+
+from typing import Any, Final, cast
+
+import orjson
+
+import accounts.http
+import admin_console.http
+import billing.http
+import consult.http
+import im.http
+import im.socket
+import media.http
+from im.commands import SocketCommand
+from server.app.asyncapi import asyncapi, product_events
+from server.app.docs import errors_markdown
+from server.app.openapi import openapi
+from server.kernel.edge import Route
+
+
+class _Unmade:
+    """Stands for any service where routes are listed and nothing is called."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+    def __call__(self, *_: Any) -> Any:
+        raise RuntimeError("only listed, never called")
+
+
+_UNMADE: Final = cast(Any, _Unmade())
+
+
+def listed_routes() -> tuple[Route, ...]:
+    """Every route of the product, without anything behind it."""
+    return (
+        *accounts.http.routes(*[_UNMADE] * 7),
+        *consult.http.routes(*[_UNMADE] * 7),
+        *im.http.routes(*[_UNMADE] * 4),
+        *media.http.routes(_UNMADE),
+        *billing.http.routes(*[_UNMADE] * 3),
+        *admin_console.http.routes(*[_UNMADE] * 2),
+    )
+
+
+def listed_commands() -> tuple[SocketCommand, ...]:
+    """Every socket command of the product, without anything behind it."""
+    return tuple(im.socket.commands(*[_UNMADE] * 5))
+
+
+def schema_files() -> dict[str, str]:
+    """The committed documents by file name."""
+
+    def pretty(document: object) -> str:
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode() + "\n"
+
+    return {
+        "openapi.json": pretty(openapi(listed_routes())),
+        "asyncapi.json": pretty(asyncapi(listed_commands(), product_events())),
+        "errors.md": errors_markdown(),
+    }

@@ -1,0 +1,174 @@
+"""What is published is what is there: documents as committed, each route with its roles, each name once."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+
+from server.app.edge import API
+from server.app.schemas import listed_commands, listed_routes, schema_files
+from server.kernel.edge import ANYONE, DOCTOR, PATIENT, PATIENT_OR_DOCTOR, SIGNED_IN, STAFF, Idempotency, Route
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+ROLES = {
+    "add_doctor": STAFF,
+    "add_patient": PATIENT,
+    "add_quick_reply": DOCTOR,
+    "cancel_order": PATIENT,
+    "change_doctor": STAFF,
+    "change_password": PATIENT,
+    "change_patient": PATIENT,
+    "change_quick_reply": DOCTOR,
+    "close_other_session": SIGNED_IN,
+    "close_session": SIGNED_IN,
+    "create_media_link": SIGNED_IN,
+    "create_order": PATIENT,
+    "decline_order": DOCTOR,
+    "delete_quick_reply": DOCTOR,
+    "fetch_media": SIGNED_IN,
+    "finish_order": DOCTOR,
+    "get_consent": SIGNED_IN,
+    "get_desk_figures": DOCTOR,
+    "get_desk_settings": DOCTOR,
+    "get_doctor": SIGNED_IN,
+    "get_me": SIGNED_IN,
+    "get_order": PATIENT_OR_DOCTOR,
+    "gift_replies": DOCTOR,
+    "list_authorised_doctors": STAFF,
+    "list_departments": SIGNED_IN,
+    "list_doctors": SIGNED_IN,
+    "list_messages": PATIENT_OR_DOCTOR,
+    "list_notices": PATIENT_OR_DOCTOR,
+    "list_orders": PATIENT_OR_DOCTOR,
+    "list_patients": PATIENT,
+    "list_quick_replies": DOCTOR,
+    "list_refunds": STAFF,
+    "list_staff_orders": STAFF,
+    "open_doctor_session": ANYONE,
+    "open_patient_session": ANYONE,
+    "open_staff_session": ANYONE,
+    "put_desk_settings": DOCTOR,
+    "rate_order": PATIENT,
+    "refresh_session": ANYONE,
+    "remove_doctor": STAFF,
+    "remove_patient": PATIENT,
+    "request_sms_code": ANYONE,
+    "reset_password": ANYONE,
+    "restart_refund": STAFF,
+    "search_audit": STAFF,
+    "send_message": PATIENT_OR_DOCTOR,
+    "set_record_access": PATIENT,
+    "start_payment": PATIENT,
+    "upload_media": SIGNED_IN,
+    "view_hospital_figures": STAFF,
+    "view_order_timeline": STAFF,
+    "view_staff_order": STAFF,
+    "wechatpay_payments_callback": ANYONE,
+    "wechatpay_refunds_callback": ANYONE,
+}
+"""The role matrix: who may call what. A new route stands here first."""
+
+COMMAND_ROLES = dict.fromkeys(
+    ("conversation.sync", "message.recall", "message.send", "receipt.delivered", "receipt.read", "typing"), PATIENT_OR_DOCTOR
+)
+
+
+@pytest.fixture(scope="module")
+def openapi() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(schema_files()["openapi.json"])
+    return document
+
+
+@pytest.fixture(scope="module")
+def asyncapi() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(schema_files()["asyncapi.json"])
+    return document
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _references(item)
+
+
+def _resolves(document: dict[str, Any], reference: str) -> bool:
+    node: Any = document
+    for step in reference.removeprefix("#/").split("/"):
+        key = step.replace("~1", "/").replace("~0", "~")
+        if not isinstance(node, dict) or key not in node:
+            return False
+        node = node[key]
+    return True
+
+
+@pytest.mark.parametrize("name", ["openapi.json", "asyncapi.json", "errors.md"])
+def test_what_is_committed_is_what_the_code_makes(name: str) -> None:
+    assert (DOCS / name).read_text() == schema_files()[name], "run `yunzhen schemas` and commit docs/"
+
+
+def test_openapi_is_valid_by_its_own_standard(openapi: dict[str, Any]) -> None:
+    schemathesis.openapi.from_dict(openapi).validate()
+
+
+def test_every_reference_leads_somewhere(openapi: dict[str, Any], asyncapi: dict[str, Any]) -> None:
+    for document in (openapi, asyncapi):
+        assert [each for each in _references(document) if not _resolves(document, each)] == []
+
+
+def test_every_route_and_command_has_its_line_in_the_role_matrix() -> None:
+    assert {route.name: route.roles for route in listed_routes()} == ROLES
+    assert {command.name: command.roles for command in listed_commands()} == COMMAND_ROLES
+
+
+def test_every_name_and_every_address_is_there_once() -> None:
+    names = [route.name for route in listed_routes()]
+    assert sorted(names) == sorted(set(names))
+    places = [(route.method, route.path) for route in listed_routes()]
+    assert sorted(places) == sorted(set(places))
+
+
+def _takes_no_key(route: Route) -> bool:
+    return route.idempotency is Idempotency.NONE and route.method != "GET" and route.roles != ANYONE
+
+
+def test_every_write_of_whoever_is_signed_in_takes_an_idempotency_key() -> None:
+    """Except where the answer is a secret that is good for a moment, the effect is the same the second time, or the body
+    holds a password, which is not kept."""
+    assert {route.name for route in listed_routes() if _takes_no_key(route)} == {
+        "change_password",
+        "close_session",
+        "create_media_link",
+    }
+    required = {route.name for route in listed_routes() if route.idempotency is Idempotency.REQUIRED}
+    assert required == {"create_order", "start_payment"}
+
+
+def test_every_operation_says_who_may_call_it_and_how_it_fails(openapi: dict[str, Any]) -> None:
+    operations = {
+        operation["operationId"]: operation for methods in openapi["paths"].values() for operation in methods.values()
+    }
+    assert operations.keys() == ROLES.keys()
+    for route in listed_routes():
+        operation = operations[route.name]
+        assert openapi["paths"][API + route.path][route.method.lower()] is operation
+        assert operation.get("x-roles", sorted(ANYONE)) == sorted(route.roles)
+        assert ("security" in operation) == (route.roles != ANYONE)
+        assert {"422", "503"} <= operation["responses"].keys()
+        for status, response in operation["responses"].items():
+            assert (status < "400") != ("application/problem+json" in response.get("content", {}))
+
+
+def test_asyncapi_names_every_command_and_event_of_the_contract(asyncapi: dict[str, Any]) -> None:
+    commands = {name.removeprefix("command.") for name in asyncapi["operations"] if name.startswith("command.")}
+    events = {name.removeprefix("event.") for name in asyncapi["operations"] if name.startswith("event.")}
+    assert commands == COMMAND_ROLES.keys()
+    assert events == {"message.new", "receipt", "order.changed", "notice", "typing", "session.revoked"}
