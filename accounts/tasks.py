@@ -1,12 +1,20 @@
 """Background work of accounts."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
-from accounts.service import CodeService, SessionService
 from server.kernel.jobs import Job
 
+if TYPE_CHECKING:
+    from accounts.service import CodeService, SessionService
 
-def jobs(codes: CodeService, sessions: SessionService) -> list[Job]:
+_SETTLE_SMS: Final = "accounts.settle_sms"
+_TIDY: Final = "accounts.tidy"
+EVERY: Final[Mapping[str, timedelta]] = {_SETTLE_SMS: timedelta(seconds=5), _TIDY: timedelta(hours=1)}
+
+
+def jobs(codes: "CodeService", sessions: "SessionService") -> list[Job]:
     """SMS that a crash or the provider left open, and what is of no use any more."""
 
     async def settle_sms() -> None:
@@ -18,15 +26,15 @@ def jobs(codes: CodeService, sessions: SessionService) -> list[Job]:
 
     return [
         Job(
-            name="accounts.settle_sms",
+            name=_SETTLE_SMS,
             summary="Send the SMS that were not sent, ask the provider about those in doubt.",
             handler=settle_sms,
-            every=timedelta(seconds=5),
+            every=EVERY[_SETTLE_SMS],
         ),
         Job(
-            name="accounts.tidy",
+            name=_TIDY,
             summary="Forget codes, windows, SMS and sessions that are long over.",
             handler=tidy,
-            every=timedelta(hours=1),
+            every=EVERY[_TIDY],
         ),
     ]

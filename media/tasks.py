@@ -1,24 +1,32 @@
 """Background work of media."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
-from media.service import MediaService
 from server.kernel.jobs import Job
 
+if TYPE_CHECKING:
+    from media.service import MediaService
 
-def jobs(service: MediaService) -> list[Job]:
+_UNATTACHED: Final = "media.remove_unattached"
+_UNFINISHED: Final = "media.remove_unfinished"
+EVERY: Final[Mapping[str, timedelta]] = dict.fromkeys((_UNATTACHED, _UNFINISHED), timedelta(minutes=10))
+
+
+def jobs(service: "MediaService") -> list[Job]:
     """Both only remove what has been useless for long; how often they run is no promise to anyone."""
     return [
         Job(
-            name="media.remove_unattached",
+            name=_UNATTACHED,
             summary="Removes media that nobody attached within a day.",
             handler=service.remove_unattached,
-            every=timedelta(minutes=10),
+            every=EVERY[_UNATTACHED],
         ),
         Job(
-            name="media.remove_unfinished",
+            name=_UNFINISHED,
             summary="Removes the bytes of uploads that a crash cut short.",
             handler=service.remove_unfinished,
-            every=timedelta(minutes=10),
+            every=EVERY[_UNFINISHED],
         ),
     ]

@@ -1,24 +1,21 @@
-"""The processes without a face: the keeper, Celery's worker and its beat."""
+"""The processes without a face: the keeper and Celery's worker."""
 
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 
-from server.app.celery_app import JobLoop, make_celery, register, schedule
+from server.app.celery_app import JobLoop, make_celery, register
 from server.app.embedded import databases
 from server.app.keeper import Keeper, Sweep
 from server.app.migrations import until_current
 from server.app.notify import notify_ready
 from server.app.settings import Settings
 from server.app.wiring import Addresses, Product, product
-
-if TYPE_CHECKING:
-    from celery import Celery
 
 log = structlog.get_logger(__name__)
 
@@ -104,26 +101,3 @@ def work_until_stopped(settings: Settings) -> int:
 
 def _say_ready(**_: object) -> None:
     notify_ready()
-
-
-def beat_until_stopped(settings: Settings) -> int:
-    """Celery beat over the jobs that are periodic. Two of them ask twice, which jobs take without harm."""
-    import uvloop
-
-    return uvloop.run(_beat(settings))
-
-
-async def _beat(settings: Settings) -> int:
-    async with databases(settings) as found:
-        addresses = Addresses(found.mongo_url, found.redis_url)
-        async with product(settings, addresses, listens=False) as made:
-            jobs = made.jobs
-        app = make_celery(addresses.redis_url)
-        schedule(app, jobs)
-        await asyncio.to_thread(_run_beat, app, settings)
-    return 0
-
-
-def _run_beat(app: "Celery", settings: Settings) -> None:
-    notify_ready()
-    app.Beat(loglevel="WARNING", schedule=str(settings.data_dir / "beat-schedule"), quiet=True).run()

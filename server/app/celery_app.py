@@ -6,7 +6,7 @@ repository exists once. Losing the broker loses hints only; the rows that jobs l
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import timedelta
@@ -48,46 +48,18 @@ def make_celery(broker_url: str) -> Celery:
     return app
 
 
-def schedule(app: Celery, jobs: Sequence[Job]) -> None:
+def schedule(app: Celery, every: Mapping[str, timedelta]) -> None:
     """Ask for each periodic job at its interval. A request that no worker took by the next one expires, so that a stopped
     worker does not find a heap; two beats ask twice, which jobs take without harm."""
     app.conf.beat_schedule = {
-        job.name: {
+        name: {
             "task": TASK,
-            "schedule": job.every,
-            "args": (job.name,),
-            "options": {"expires": max(1.0, job.every / timedelta(seconds=1))},
+            "schedule": interval,
+            "args": (name,),
+            "options": {"expires": max(1.0, interval / timedelta(seconds=1))},
         }
-        for job in jobs
-        if job.every is not None
+        for name, interval in every.items()
     }
-
-
-class CeleryQueue:
-    """`JobQueue` over the broker: asks in a thread of its own and never raises, since the request is only a hint."""
-
-    def __init__(self, broker_url: str) -> None:
-        self._broker_url = broker_url
-        self._app: Celery | None = None
-        self._pending: set[asyncio.Future[None]] = set()
-        self._making = threading.Lock()
-
-    def request(self, name: str, *arguments: str) -> None:
-        asking = asyncio.get_running_loop().run_in_executor(None, self._send, name, arguments)
-        self._pending.add(asking)
-        asking.add_done_callback(self._pending.discard)
-
-    async def close(self) -> None:
-        if self._pending:
-            await asyncio.wait(set(self._pending), timeout=_BROKER_SECONDS)
-
-    def _send(self, name: str, arguments: tuple[str, ...]) -> None:
-        with self._making:
-            self._app = self._app or make_celery(self._broker_url)
-        try:
-            self._app.send_task(TASK, args=(name, *arguments), retry=False, ignore_result=True)
-        except Exception as error:  # whatever the broker's client raises: the sweep finds the row
-            log.warning("jobs.request_failed", job=name, error=type(error).__name__)
 
 
 class JobLoop:

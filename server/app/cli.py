@@ -84,7 +84,7 @@ def worker() -> None:
 @main.command()
 def beat() -> None:
     """Celery beat: asks for the periodic jobs."""
-    from server.app.background import beat_until_stopped
+    from server.app.beat import beat_until_stopped
 
     raise typer.Exit(beat_until_stopped(_settings("beat")))
 

@@ -81,7 +81,7 @@ def _warnings(settings: Settings) -> list[str]:
     if settings.master_key_file is None:
         found.append("the master key lies beside the data: whoever takes the folder can read it (YZ_MASTER_KEY_FILE)")
     if settings.mongo_url is None:
-        found.append("MongoDB is embedded: one member, one disk (YZ_MONGO_URL)")
+        found.append("MongoDB is embedded: one member, one disk, no password for whoever is on this machine (YZ_MONGO_URL)")
     if settings.wechatpay_url is None:
         found.append("payments go to the simulator (YZ_WECHATPAY_URL, YZ_WECHATPAY_CONFIG_FILE)")
     if settings.sms_url is None:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Final
 
 import orjson
@@ -96,20 +97,23 @@ def _application(settings: Settings, made: Product, health: Health, sockets: Soc
         secure_cookies=settings.public_url.startswith("https://"),
     )
     edge.add(app, made.routes)
-    schemas = {"openapi.json": openapi(made.routes), "asyncapi.json": asyncapi(made.commands, product_events())}
-    for name, document in schemas.items():
-        app.router.add_get(f"{API}/{name}", _document(document))
+    app.router.add_get(f"{API}/openapi.json", _document(lambda: openapi(made.routes)))
+    app.router.add_get(f"{API}/asyncapi.json", _document(lambda: asyncapi(made.commands, product_events())))
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)
     sockets.attach(app)
     return app
 
 
-def _document(document: object) -> Callable[[web.Request], Awaitable[web.Response]]:
-    body = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+def _document(make: Callable[[], object]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Serve a document that is made when it is first asked for: it costs more than all else at the start."""
+
+    @cache
+    def body() -> bytes:
+        return orjson.dumps(make(), option=orjson.OPT_SORT_KEYS)
 
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=body, content_type="application/json")
+        return web.Response(body=body(), content_type="application/json")
 
     return answer
 

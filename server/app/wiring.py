@@ -65,8 +65,8 @@ from media.links import LinkSigner
 from media.mongo import MongoMedia
 from media.service import MediaService
 from media.tasks import jobs as media_jobs
-from server.app.celery_app import CeleryQueue
 from server.app.migrations import META, OUTBOXES
+from server.app.queue import CeleryQueue
 from server.app.settings import Settings
 from server.app.sockets import event_frame
 from server.kernel.actor import PLATFORM, Actor

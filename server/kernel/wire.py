@@ -53,15 +53,16 @@ Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class WireModel(BaseModel):
-    """A request body or an answer. Unknown fields and wrong types are refused."""
+    """A request body or an answer. Unknown fields and wrong types are refused. Validators are built at first use, so that a
+    process starts quickly."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class QueryModel(BaseModel):
     """Query parameters: text that is parsed to the field's type; unknown ones are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class NoBody(WireModel):

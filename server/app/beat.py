@@ -1,0 +1,35 @@
+"""Celery beat: asks for the periodic jobs. It knows their names and intervals, and loads nothing else of the product."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import accounts.tasks
+import billing.tasks
+import media.tasks
+from server.app.celery_app import make_celery, schedule
+from server.app.embedded import databases
+from server.app.notify import notify_ready
+from server.app.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+EVERY = {**accounts.tasks.EVERY, **billing.tasks.EVERY, **media.tasks.EVERY}
+
+
+def beat_until_stopped(settings: Settings) -> int:
+    """Ask until stopped. Two beats ask twice, which jobs take without harm."""
+    return asyncio.run(_beat(settings))
+
+
+async def _beat(settings: Settings) -> int:
+    async with databases(settings) as found:
+        app = make_celery(found.redis_url)
+        schedule(app, EVERY)
+        await asyncio.to_thread(_run, app, settings)
+    return 0
+
+
+def _run(app: "Celery", settings: Settings) -> None:
+    notify_ready()
+    app.Beat(loglevel="WARNING", schedule=str(settings.data_dir / "beat-schedule"), quiet=True).run()
