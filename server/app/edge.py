@@ -16,6 +16,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pymongo.errors import PyMongoError
 
+from server.app.address import AddressOf
 from server.app.idempotency import Claim, IdempotencyStore, StoredAnswer
 from server.app.limits import RateLimiter
 from server.app.metrics import HTTP_REQUESTS, HTTP_SECONDS
@@ -76,6 +77,7 @@ class Edge:
     audit: Audit
     clock: Clock
     secure_cookies: bool
+    address_of: AddressOf
 
     def add(self, app: web.Application, routes: Sequence[Route]) -> None:
         """Serve these routes below `/api/v1`."""
@@ -139,7 +141,7 @@ class Edge:
         return response
 
     async def _authenticate(self, route: Route, request: web.Request) -> Actor:
-        request_id, address = request[REQUEST_ID], request.remote
+        request_id, address = request[REQUEST_ID], self.address_of(request)
         header = request.headers.get("Authorization")
         if header is not None and not route.callback:
             scheme, _, token = header.partition(" ")

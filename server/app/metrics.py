@@ -6,6 +6,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 HTTP_REQUESTS: Final = Counter("yz_http_requests", "HTTP requests answered", ["route", "status"])
 HTTP_SECONDS: Final = Histogram("yz_http_seconds", "Time to answer an HTTP request", ["route"])
+SOCKETS: Final = Gauge("yz_sockets", "Open socket connections of this process")
+SLOWEST_READER: Final = Gauge("yz_socket_write_buffer_bytes", "Bytes that wait for the slowest reader")
 CLOCK_SKEW: Final = Gauge("yz_clock_skew_seconds", "Distance of this process's clock from MongoDB's")
 LEADING: Final = Gauge("yz_keeper_leading", "Whether this keeper holds the lease")
 SWEPT: Final = Counter("yz_swept", "Rows that sweeps decided", ["sweep"])

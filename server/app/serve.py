@@ -12,12 +12,14 @@ import structlog
 from aiohttp import web
 
 from im.commands import CommandRunner
+from server.app.address import address_of
 from server.app.asyncapi import asyncapi, product_events
 from server.app.edge import API, Edge, as_domain_error, outermost
 from server.app.embedded import databases
 from server.app.health import Health
 from server.app.idempotency import IdempotencyStore
 from server.app.limits import RateLimiter
+from server.app.metrics import SLOWEST_READER, SOCKETS
 from server.app.migrations import until_current
 from server.app.notify import notify_ready
 from server.app.openapi import openapi
@@ -58,6 +60,7 @@ async def _serve(settings: Settings, made: Product, stop: asyncio.Event) -> None
             allowed_origins=settings.allowed_origins,
             polling=settings.processes == 1,
         ),
+        address_of=address_of(settings.proxies),
     )
     runner = web.AppRunner(
         _application(settings, made, health, sockets),
@@ -69,6 +72,8 @@ async def _serve(settings: Settings, made: Product, stop: asyncio.Event) -> None
     await runner.setup()
     operations = await _start_operations(settings, health)
     await sockets.start()
+    SOCKETS.set_function(lambda: sockets.count)
+    SLOWEST_READER.set_function(sockets.largest_write_buffer)
     # With one process a port that is taken must fail loudly; with several they share it.
     site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG, reuse_port=settings.processes > 1 or None)
     await site.start()
@@ -95,6 +100,7 @@ def _application(settings: Settings, made: Product, health: Health, sockets: Soc
         audit=made.audit,
         clock=made.clock,
         secure_cookies=settings.public_url.startswith("https://"),
+        address_of=address_of(settings.proxies),
     )
     edge.add(app, made.routes)
     app.router.add_get(f"{API}/openapi.json", _document(lambda: openapi(made.routes)))

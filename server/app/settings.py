@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="origins besides our own whose pages may open sockets, separated by commas"
     )
+    proxies: int = Field(default=0, ge=0, le=10, description="proxies of ours before this server, whose X-Forwarded-For counts")
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="what is logged")
 
     message_rate: RateSetting = Field(default=parse_rate("20/s"), description="messages a connection")

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from server.app.address import address_of
 from server.app.edge import Edge, outermost
 from server.app.idempotency import IDEMPOTENCY, IdempotencyStore
 from server.app.limits import RateLimiter
@@ -75,6 +76,7 @@ async def client(database: Database, clock: ManualClock, world: World) -> AsyncI
         audit=AuditLog(database),
         clock=clock,
         secure_cookies=False,
+        address_of=address_of(0),
     )
     app = web.Application(middlewares=[outermost])
     edge.add(
