@@ -68,9 +68,12 @@ _VERSION_ATOM: Final = _INT_ATOMS[len(str(VERSION))] + str(VERSION).encode()
 _VERSION_AND_KIND_ATOMS: Final = {kind: _VERSION_ATOM + _text_atom(kind.value) for kind in EntryKind}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Opened:
-    """A stored entry, opened, and the digest of the command that it answered (None: it answered none)."""
+    """A stored entry, opened, and the digest of the command that it answered (None: it answered none).
+
+    Not frozen: one is made for every message, and nobody keeps it.
+    """
 
     entry: Entry
     digest: bytes | None

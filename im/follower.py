@@ -89,6 +89,7 @@ class Follower:
                 await self._forget_quietly()
             except Exception as error:  # the follower outlives whatever happens to it
                 log.warning("follower.interrupted", error=type(error).__name__, exc_info=not isinstance(error, Unavailable))
+            _stop_if_cancelled()
             if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE:
                 pause = _FIRST_PAUSE
             await asyncio.sleep(pause)
@@ -102,6 +103,7 @@ class Follower:
             by_id = {conversation.hex(): seq for conversation, seq, _ in heads}
             await asyncio.gather(*(self._compare(consumer, by_id) for consumer in consumers))
             below = heads[-1][0]
+            _stop_if_cancelled()
 
     async def forget(self) -> None:
         """After a restore: whoever follows next compares everything."""
@@ -119,6 +121,7 @@ class Follower:
                 await self.catch_up(new)
             await self._remember(changes, names, always=True)
             while True:
+                _stop_if_cancelled()
                 documents = await changes.next(min(_WAIT_SECONDS, self._until_due()))
                 if documents:
                     await self._deliver(consumers, documents)
@@ -253,3 +256,11 @@ class Follower:
                 self._owe(consumer, conversation_id, error)
             else:
                 del self._owed[consumer.name, conversation_id]
+
+
+def _stop_if_cancelled() -> None:
+    """A cancellation that meets a database answer in the same turn of the event loop is lost there (`asyncio.wait_for` before
+    Python 3.12, in the driver): the task was asked to end, and nothing was raised. So a loop that must end looks for itself."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -84,7 +84,7 @@ class GroupCommit:
         self._most_waiting = most_waiting
         self._waiting: deque[tuple[bytes, Done]] = deque()
         self._flushers: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._closed = self._ended = False
         self._inserts = self._entries = self._unknown = 0
 
     @property
@@ -114,6 +114,7 @@ class GroupCommit:
         while self._flushers and (left := deadline - loop.time()) > 0:
             await asyncio.wait(set(self._flushers), timeout=left)
             await asyncio.sleep(0)
+        self._ended = True  # the driver can lose a cancellation: see the follower
         late = set(self._flushers)
         for flusher in late:
             flusher.cancel()
@@ -141,7 +142,7 @@ class GroupCommit:
             _tell(done, UNKNOWN)
 
     async def _flush(self) -> None:
-        while self._waiting:
+        while self._waiting and not self._ended:
             batch = self._take()
             outcomes: list[Outcome] | None = None
             try:

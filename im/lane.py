@@ -46,9 +46,12 @@ HintSender = Callable[[str, bytes], None]
 """Takes a conversation and the stored form of an entry appended here, for `ConversationLog.fold_hint` in other processes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Proposal:
-    """Append this. `digest` stands for the command's content, where it has a client id."""
+    """Append this. `digest` stands for the command's content, where it has a client id.
+
+    Not frozen: one is made for every message, and nobody keeps it.
+    """
 
     draft: Draft
     digest: bytes | None
@@ -284,6 +287,9 @@ class Lanes:
         """Find out what became of an entry, however long it takes."""
         pause = _FIRST_PAUSE_SECONDS
         while outcome.result is not Result.STORED:
+            if self._ended:  # the driver can lose a cancellation: see the follower
+                sent.attempt.fail(Unavailable())
+                return
             if outcome.result is Result.TAKEN:
                 found = await self._compare(sent, outcome)
                 if found is Result.TAKEN:

@@ -58,7 +58,7 @@ class Receipts:
         self._waiting: dict[_Key, _Waiting] = {}
         self._stored: OrderedDict[_Key, Receipt] = OrderedDict()
         self._flusher: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = self._ended = False
 
     async def deliver(self, actor: Actor, conversation_id: str, seq: int) -> Marked:
         """A device of the member has everything up to `seq`."""
@@ -91,6 +91,7 @@ class Receipts:
         if self._flusher is not None:
             await asyncio.wait([self._flusher], timeout=_LONGEST_PAUSE_SECONDS)
             if not self._flusher.done():
+                self._ended = True  # the driver can lose a cancellation: see the follower
                 self._flusher.cancel()
                 await asyncio.wait([self._flusher])
         for waiter in [waiter for waiting in self._waiting.values() for waiter in waiting.waiters]:
@@ -134,7 +135,7 @@ class Receipts:
     async def _flush(self) -> None:
         """Write what waits until nothing does. What could not be written waits on, together with what came meanwhile."""
         pause = _PAUSE_SECONDS
-        while self._waiting:
+        while self._waiting and not self._ended:
             keys = list(self._waiting)[:_BATCH]
             batch = {key: self._waiting.pop(key) for key in keys}
             try:

@@ -268,3 +268,18 @@ async def test_it_stops_promptly(database, log, conversations):
     task.cancel()
     await asyncio.wait([task])
     assert loop.time() - began < 2
+
+
+async def test_it_stops_whatever_it_is_doing_when_it_is_told(database, log, conversations):
+    """The driver can lose a cancellation that meets an answer: tried at many moments."""
+    projection = Projection()
+    for n in range(60):
+        follower = Follower(database, Keyring(MASTER, database), linger_seconds=0)
+        task = asyncio.create_task(follower.run([projection]))
+        sending = asyncio.create_task(send(log, *conversations))
+        for _ in range(n * 3):
+            await asyncio.sleep(0)
+        task.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.wait([task])
+        await sending
