@@ -13,6 +13,7 @@ from accounts.domain import DoctorDetails
 from accounts.http import routes
 from accounts.passwords import new_totp_secret, totp_code
 from accounts.tasks import jobs
+from server.app.address import address_of
 from server.app.edge import Edge, outermost
 from server.app.idempotency import IdempotencyStore
 from server.app.limits import RateLimiter
@@ -75,6 +76,7 @@ async def world(database: Database, clock: ManualClock) -> AsyncIterator[World]:
         audit=accounts.audit,
         clock=clock,
         secure_cookies=False,
+        address_of=address_of(0),
     )
     app = web.Application(middlewares=[outermost])
     edge.add(

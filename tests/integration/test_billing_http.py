@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from billing.http import routes
 from billing.mongo import POSTINGS
+from server.app.address import address_of
 from server.app.edge import Edge, outermost
 from server.app.idempotency import IdempotencyStore
 from server.app.limits import RateLimiter
@@ -60,6 +61,7 @@ async def client(world: World) -> AsyncIterator[Client]:
         audit=world.audit,
         clock=world.clock,
         secure_cookies=False,
+        address_of=address_of(0),
     )
     app = web.Application(middlewares=[outermost])
     edge.add(app, routes(world.payments, world.refunds, world.wechat))

@@ -15,6 +15,7 @@ from media.http import routes
 from media.links import LinkSigner
 from media.mongo import INDEXES, MongoMedia
 from media.service import MediaService
+from server.app.address import address_of
 from server.app.edge import MEDIA_COOKIE, Edge, outermost
 from server.app.idempotency import IdempotencyStore
 from server.app.limits import RateLimiter
@@ -79,6 +80,7 @@ async def client(database: Database, clock: ManualClock, service: MediaService) 
         audit=AuditLog(database),
         clock=clock,
         secure_cookies=False,
+        address_of=address_of(0),
     )
     app = web.Application(middlewares=[outermost])
     edge.add(app, routes(service))
