@@ -5,7 +5,6 @@ Any number of these may run at once and die at any moment: what an order's log o
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -17,16 +16,31 @@ from consult.domain.log import facts_of
 from consult.domain.order import ORDERS, DueOrder
 from consult.domain.status import CloseReason, LogFacts
 from consult.errors import OrderTransitionRefused
-from consult.ports import ClockOk, DueOrders, Log, OrderRepository, Outboxes, PlaceRepository
+from consult.ports import ClockOk, Decide, DueOrders, Log, OrderRepository, Outboxes, PlaceRepository
 from consult.service.payments import OrderPaymentService
 from consult.service.settlement import settled_event
 from server.kernel.actor import system_actor
 from server.kernel.clock import Clock, to_ms
+from server.kernel.outbox import Event
 
 log = structlog.get_logger(__name__)
 
 _CRASHED_AFTER: Final = timedelta(minutes=1)
 """A payment attempt is over by then, whether its process lives or not: no place is taken for a cancelled order any more."""
+
+
+_CHUNK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """Whether something was decided now, and what the order's log says then, where it was asked."""
+
+    taken: bool
+    facts: LogFacts | None = None
+
+
+_Decider = Callable[[DueOrder], Awaitable[_Decision]]
 
 
 @dataclass(slots=True)
@@ -41,7 +55,7 @@ class Deadlines:
     relay: Outboxes
     clock: Clock
     clock_ok: ClockOk
-    concurrency: int = 100
+    concurrency: int = 50
 
     async def sweep(self) -> int:
         """Everything that is due now. Returns how many decisions were taken."""
@@ -66,64 +80,89 @@ class Deadlines:
         """Free what an attempt took while its order was being cancelled, and then died."""
         return await self._each(self.due.unfreed(self.clock.now() - _CRASHED_AFTER), self._free)
 
-    async def _expire(self, order: DueOrder) -> bool:
-        try:
-            facts = facts_of((await self.log.append(order.conversation_id, decide_expiry)).state)
-        except OrderTransitionRefused:
-            await self._show(order, facts_of((await self.log.read_fresh(order.conversation_id)).state))
-            return False
-        if facts.settle_due_at_ms is not None and facts.settle_due_at_ms <= to_ms(self.clock.now()):
-            await self._settle(order)
-        else:
-            await self._show(order, facts)
-        return True
+    async def _expire(self, order: DueOrder) -> _Decision:
+        closed = await self._append(order, decide_expiry)
+        due = closed.facts.settle_due_at_ms if closed.facts is not None else None
+        if not closed.taken or due is None or due > to_ms(self.clock.now()):
+            return closed
+        settled = await self._append(order, decide_settlement)
+        return _Decision(taken=True, facts=settled.facts)
 
-    async def _settle(self, order: DueOrder) -> bool:
-        try:
-            facts = facts_of((await self.log.append(order.conversation_id, decide_settlement)).state)
-        except OrderTransitionRefused:
-            await self._show(order, facts_of((await self.log.read_fresh(order.conversation_id)).state))
-            return False
-        await self._show(order, facts)
-        return True
+    async def _settle(self, order: DueOrder) -> _Decision:
+        return await self._append(order, decide_settlement)
 
-    async def _cancel(self, order: DueOrder) -> bool:
+    async def _append(self, order: DueOrder, decide: Decide) -> _Decision:
+        """Refused: the document lags behind the log; what the log says now is written over it."""
+        try:
+            return _Decision(taken=True, facts=facts_of((await self.log.append(order.conversation_id, decide)).state))
+        except OrderTransitionRefused:
+            return _Decision(taken=False, facts=facts_of((await self.log.read_fresh(order.conversation_id)).state))
+
+    async def _cancel(self, order: DueOrder) -> _Decision:
         found = await self.orders.find(order.id)
         assert found is not None, "orders are not deleted"
+        system = system_actor(order.hospital_id, name="deadlines")
         try:
-            await self.payments.cancel_unpaid(system_actor(order.hospital_id, name="deadlines"), found, CloseReason.UNPAID)
+            await self.payments.cancel_unpaid(system, found, CloseReason.UNPAID)
         except OrderTransitionRefused:
-            return False
-        return True
+            return _Decision(taken=False)
+        return _Decision(taken=True)
 
-    async def _free(self, order: DueOrder) -> bool:
+    async def _free(self, order: DueOrder) -> _Decision:
         if order.place_day is not None:
             await self.places.free(order.hospital_id, order.doctor_id, order.place_day, order.id)
         await self.due.place_freed(order.id, order.hospital_id)
-        return True
+        return _Decision(taken=True)
 
-    async def _show(self, order: DueOrder, facts: LogFacts) -> None:
-        """Write what the log says into the document, so that the next sweep does not find it again."""
-        event = settled_event(order.id, order.hospital_id, facts, self.clock.now())
-        if await self.orders.show_log(order.id, order.hospital_id, facts, event) and event is not None:
-            self.relay.soon(ORDERS, order.id, order.hospital_id)
+    async def _each(self, orders: AsyncIterator[DueOrder], decide: _Decider) -> int:
+        """Decide for each, so many at once. What fails is logged, and found again by the next sweep.
 
-    async def _each(self, orders: AsyncIterator[DueOrder], decide: Callable[[DueOrder], Awaitable[bool]]) -> int:
-        """Decide for each, so many at once. What fails is logged, and found again by the next sweep."""
+        Money follows when all are decided: after a long outage the deadlines come first.
+        """
         if not self.clock_ok():
             return 0
-        taken, running = 0, set[asyncio.Task[bool]]()
-        async with aclosing(orders) as found:  # type: ignore[type-var]
-            async for order in found:
-                if len(running) >= self.concurrency:
-                    done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    taken += sum(task.result() for task in done)
-                running.add(asyncio.create_task(self._quietly(order, decide)))
-        return taken + sum(await asyncio.gather(*running))
+        taken, settled = 0, list[DueOrder]()
+        async for chunk in _chunks(orders, _CHUNK):
+            decisions = await self._decide_all(chunk, decide)
+            taken += sum(decision.taken for decision in decisions)
+            settled += await self._show(list(zip(chunk, decisions, strict=True)))
+        for order in settled:
+            self.relay.soon(ORDERS, order.id, order.hospital_id)
+        return taken
 
-    async def _quietly(self, order: DueOrder, decide: Callable[[DueOrder], Awaitable[bool]]) -> bool:
-        try:
-            return await decide(order)
-        except Exception as error:  # one order's trouble must not keep the others from their deadline
-            log.warning("deadline.failed", order_id=order.id, error=type(error).__name__, exc_info=True)
-            return False
+    async def _decide_all(self, orders: list[DueOrder], decide: _Decider) -> list[_Decision]:
+        room = asyncio.Semaphore(self.concurrency)
+
+        async def quietly(order: DueOrder) -> _Decision:
+            async with room:
+                try:
+                    return await decide(order)
+                except Exception as error:  # one order's trouble must not keep the others from their deadline
+                    log.warning("deadline.failed", order_id=order.id, error=type(error).__name__, exc_info=True)
+                    return _Decision(taken=False)
+
+        return await asyncio.gather(*(quietly(order) for order in orders))
+
+    async def _show(self, decided: list[tuple[DueOrder, _Decision]]) -> list[DueOrder]:
+        """Write what the logs say into the documents, so that the next sweep does not find them again. Returns the settled."""
+        now, settled = self.clock.now(), list[DueOrder]()
+        shown: list[tuple[DueOrder, LogFacts, Event | None]] = []
+        for order, decision in decided:
+            if decision.facts is not None:
+                event = settled_event(order.id, order.hospital_id, decision.facts, now)
+                shown.append((order, decision.facts, event))
+                settled += [order] if event is not None else []
+        if shown:
+            await self.orders.show_logs(shown)
+        return settled
+
+
+async def _chunks(orders: AsyncIterator[DueOrder], size: int) -> AsyncIterator[list[DueOrder]]:
+    chunk: list[DueOrder] = []
+    async for order in orders:
+        chunk.append(order)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -145,6 +145,10 @@ class OrderRepository(Protocol):
         entry that settles."""
         ...
 
+    async def show_logs(self, shown: Sequence[tuple[DueOrder, LogFacts, Event | None]]) -> None:
+        """`show_log` for many, in one go."""
+        ...
+
     async def follow_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> bool:
         """The same, and note that everything up to this entry has been followed."""
         ...

@@ -1,11 +1,11 @@
 """Orders in MongoDB: every write states in its filter what must be so."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from consult.domain.log import Policy
@@ -184,6 +184,16 @@ class MongoOrders:
             [{"$set": _projection(facts, settled)}],
         )
         return done.matched_count == 1
+
+    async def show_logs(self, shown: Sequence[tuple[DueOrder, LogFacts, Event | None]]) -> None:
+        updates = [
+            UpdateOne(
+                {"_id": order.id, "hospital_id": order.hospital_id, "shown_seq": {"$lt": facts.seq}},
+                [{"$set": _projection(facts, settled)}],
+            )
+            for order, facts, settled in shown
+        ]
+        await self._orders.bulk_write(updates, ordered=False)
 
     async def follow_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> bool:
         key: Document = {"_id": order_id, "hospital_id": hospital_id, "log_seq": {"$lt": facts.seq}}

@@ -1,10 +1,12 @@
 """Tells the patient and the doctor how their order stands now, and keeps lists fresh, off the way to the ack.
 
-A change of status is told at once. What else changes is told at the leading edge and then at most once a second for each
-conversation. What changes nothing of the order (the patient's messages) costs nothing here.
+A change of status that people make is told at once; what else changes at the leading edge, and then at most once a second for
+each conversation; what the sweep decides a second later, when the sweep has written it to the order itself. What changes
+nothing of the order (the patient's messages) costs nothing here.
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -21,7 +23,7 @@ from server.kernel.clock import Clock
 log = structlog.get_logger(__name__)
 
 ORDER_CHANGED: Final = "order.changed"
-_AT_ONCE: Final = 20
+_AT_ONCE: Final = 10
 
 
 class _Turn:
@@ -56,11 +58,14 @@ class OrderAnnouncer:
             return
         if draft.kind is EntryKind.RECALL and state.sender_of(draft.recalls) != state.doctor:
             return
+        swept = draft.sender is None and draft.kind is not EntryKind.OPENED
         turn = self._turns.get(state.order_id)
         if turn is None:
             turn = self._turns[state.order_id] = _Turn()
-            self._spawn(state, turn)
+            self._spawn(state, turn, at_once=not swept)
         turn.facts = facts_of(state)
+        if swept:
+            return
         if draft.kind is not EntryKind.MESSAGE or draft.closes is not None or turn.facts.counted_replies == 1:
             turn.bell.set()
 
@@ -77,34 +82,41 @@ class OrderAnnouncer:
                 turn.bell.set()
             await asyncio.wait(self._tasks)
 
-    def _spawn(self, state: ConsultState, turn: _Turn) -> None:
-        task = asyncio.create_task(self._take_turns(state.order_id, state.hospital_id, turn), name="order-announce")
+    def _spawn(self, state: ConsultState, turn: _Turn, *, at_once: bool) -> None:
+        turns = self._take_turns(state.order_id, state.hospital_id, turn, at_once)
+        task = asyncio.create_task(turns, name="order-announce")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _take_turns(self, order_id: str, hospital_id: str, turn: _Turn) -> None:
+    async def _take_turns(self, order_id: str, hospital_id: str, turn: _Turn, at_once: bool) -> None:
         try:
+            if not at_once:
+                await self._wait(turn)
             while (facts := turn.facts) is not None:
                 turn.facts = None
                 turn.bell.clear()
                 await self._tell(order_id, hospital_id, facts)
-                if not self._closing:
-                    timer = asyncio.get_running_loop().call_later(self._pause, turn.bell.set)
-                    await turn.bell.wait()
-                    timer.cancel()
+                await self._wait(turn)
         finally:
             del self._turns[order_id]
+
+    async def _wait(self, turn: _Turn) -> None:
+        """For the pause, the bell or the end, whichever comes first."""
+        if not self._closing:
+            timer = asyncio.get_running_loop().call_later(self._pause, turn.bell.set)
+            await turn.bell.wait()
+            timer.cancel()
 
     async def _tell(self, order_id: str, hospital_id: str, facts: LogFacts) -> None:
         """A failure is logged: the follower writes the projection too, and a client that missed an event asks."""
         try:
             async with self._room:
-                await self._orders.show_log(
-                    order_id, hospital_id, facts, settled_event(order_id, hospital_id, facts, self._clock.now())
-                )
-                if facts.settled is not None:
-                    self._relay.soon(ORDERS, order_id, hospital_id)
                 order = await self._orders.find(order_id)
+                if order is None or order.facts is None or order.facts.seq < facts.seq:
+                    event = settled_event(order_id, hospital_id, facts, self._clock.now())
+                    if await self._orders.show_log(order_id, hospital_id, facts, event) and event is not None:
+                        self._relay.soon(ORDERS, order_id, hospital_id)
+                    order = None if order is None else replace(order, facts=facts)
             if order is not None:
                 self.announce(order)
         except Exception as error:  # whatever it is, it concerns this hint only

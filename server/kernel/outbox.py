@@ -26,6 +26,9 @@ OUTBOX_INDEX: Final = IndexModel([("outbox.at", ASCENDING)], sparse=True)
 
 _SWEEP_LIMIT: Final = 500
 
+_AT_ONCE: Final = 16
+"""Deliveries under way in a process: thousands at once would wait for one another's connections, and for the audit's."""
+
 Consumer = Callable[["Event"], Awaitable[None]]
 
 
@@ -103,6 +106,9 @@ class Relay:
         self._collections: set[str] = set()
         self._consumers: dict[str, list[Consumer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._under_way: dict[tuple[str, Any, str], bool] = {}
+        """Documents that `soon` is at, and whether it was asked again since it last looked."""
 
     def watch(self, *collections: str) -> None:
         """Name the collections whose documents carry an outbox, for the sweep."""
@@ -113,8 +119,13 @@ class Relay:
         self._consumers.setdefault(action, []).append(consumer)
 
     def soon(self, collection: str, key: Any, hospital_id: str) -> None:
-        """Deliver after this moment, without waiting: the sweep stands behind it."""
-        task = asyncio.create_task(self._deliver_quietly(collection, key, hospital_id), name="outbox-deliver")
+        """Deliver after this moment, without waiting: the sweep stands behind it. One delivery at a time a document."""
+        place = (collection, key, hospital_id)
+        known = place in self._under_way
+        self._under_way[place] = known
+        if known:
+            return
+        task = asyncio.create_task(self._deliver_all(place), name="outbox-deliver")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -152,10 +163,22 @@ class Relay:
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
+    async def _deliver_all(self, place: tuple[str, Any, str]) -> None:
+        """Deliver, and once more whenever it was asked for meanwhile."""
+        try:
+            asked = True
+            while asked:
+                self._under_way[place] = False
+                await self._deliver_quietly(*place)
+                asked = self._under_way[place]
+        finally:
+            del self._under_way[place]
+
     async def _deliver_quietly(self, collection: str, key: Any, hospital_id: str) -> None:
         """Deliver; a failure is logged, and the sweep tries again."""
         try:
-            await self.deliver(collection, key, hospital_id)
+            async with self._room:
+                await self.deliver(collection, key, hospital_id)
         except Exception as error:  # a consumer may fail in any way; the event stays in its outbox
             log.warning("outbox.delivery_failed", collection=collection, error=type(error).__name__, exc_info=True)
 

@@ -288,6 +288,7 @@ async def test_the_projection_takes_entries_twice_in_gaps_and_from_the_middle(wo
     case = await world.paid()
     for n in range(5):
         await case.say(case.patient if n % 2 else case.doctor)
+    await world.follow()
     world.clock.advance(timedelta(minutes=2))
     await world.consult.deadlines.sweep()
     await world.follow()
