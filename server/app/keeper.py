@@ -72,20 +72,27 @@ class Keeper:
             log.warning("keeper.release_failed", error=type(error).__name__)
 
     async def _lead(self, stop: asyncio.Event) -> None:
+        """Everything at once, until told to stop or until one part ends, which only the loss of the lease does.
+
+        `over` ends the loops too: a cancellation that meets the driver at a bad moment is lost, so it alone would not do.
+        """
+        over = asyncio.Event()
+        stopping = asyncio.create_task(stop.wait(), name="keeper-stop")
         work = [
-            asyncio.create_task(self._renew(stop), name="keeper-lease"),
-            asyncio.create_task(self._keep_following(stop), name="keeper-follower"),
-            *(asyncio.create_task(self._repeat(sweep, stop), name=f"sweep-{sweep.name}") for sweep in self._sweeps),
+            asyncio.create_task(self._renew(over), name="keeper-lease"),
+            asyncio.create_task(self._keep_following(over), name="keeper-follower"),
+            *(asyncio.create_task(self._repeat(sweep, over), name=f"sweep-{sweep.name}") for sweep in self._sweeps),
         ]
         try:
-            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            done, _ = await asyncio.wait([stopping, *work], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
                 if not task.cancelled() and (failure := task.exception()) is not None:
                     log.error("keeper.stopped_leading", error=type(failure).__name__, task=task.get_name())
         finally:
-            for task in work:
+            over.set()
+            for task in (stopping, *work):
                 task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+            await asyncio.gather(stopping, *work, return_exceptions=True)
 
     async def _acquire(self) -> bool:
         try:
@@ -94,28 +101,28 @@ class Keeper:
             log.warning("keeper.lease_failed", error=type(error).__name__)
             return False
 
-    async def _renew(self, stop: asyncio.Event) -> None:
+    async def _renew(self, over: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         held_until = loop.time() + _TTL.total_seconds()
-        while not stop.is_set():
-            await _pause(stop, _RENEW_SECONDS)
+        while not over.is_set():
+            await _pause(over, _RENEW_SECONDS)
             asked = loop.time()
             if await self._acquire():
                 held_until = asked + _TTL.total_seconds()
             elif loop.time() >= held_until:
                 raise LeaseLost
 
-    async def _keep_following(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
+    async def _keep_following(self, over: asyncio.Event) -> None:
+        while not over.is_set():
             try:
                 await self._follow()
             except Exception:  # whatever it is, it is followed again from the stored place
                 log.exception("keeper.follower_failed")
                 SWEEP_FAILURES.labels("follower").inc()
-            await _pause(stop, 1.0)
+            await _pause(over, 1.0)
 
-    async def _repeat(self, sweep: Sweep, stop: asyncio.Event) -> None:
-        while not stop.is_set():
+    async def _repeat(self, sweep: Sweep, over: asyncio.Event) -> None:
+        while not over.is_set():
             try:
                 if not sweep.timed or await self._clock_guard.check():
                     SWEPT.labels(sweep.name).inc(await sweep.run())
@@ -124,7 +131,7 @@ class Keeper:
             except Exception:  # the next round tries again; a sweep must never end
                 log.exception("keeper.sweep_failed", sweep=sweep.name)
                 SWEEP_FAILURES.labels(sweep.name).inc()
-            await _pause(stop, sweep.every.total_seconds())
+            await _pause(over, sweep.every.total_seconds())
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """Which implementation goes where. The only module that knows all of them; it holds no rule."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -145,8 +146,9 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         stack.push_async_callback(relay.close)
         guard = ClockGuard(db, clock)
         await guard.check()
-        watching = asyncio.create_task(_watch_clock(guard), name="clock-guard")
-        stack.push_async_callback(_end, watching)
+        over = asyncio.Event()
+        watching = asyncio.create_task(_watch_clock(guard, over), name="clock-guard")
+        stack.push_async_callback(_end, watching, over)
         bus = RedisBus(
             addresses.redis_url, SealingKey(master.secret("live")), channel=master.secret("live-channel").hex()[:16],
             receives=listens,
@@ -316,14 +318,17 @@ def _closing_sockets(hub: LiveHub) -> Callable[[Event], Awaitable[None]]:
     return close
 
 
-async def _watch_clock(guard: ClockGuard) -> None:
-    while True:
-        await asyncio.sleep(_CLOCK_SECONDS)
-        await guard.check()
+async def _watch_clock(guard: ClockGuard, over: asyncio.Event) -> None:
+    """Until `over`: a cancellation that meets the driver at a bad moment is lost."""
+    while not over.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), _CLOCK_SECONDS)
+        if not over.is_set():
+            await guard.check()
 
 
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
+async def _end(task: asyncio.Task[None], over: asyncio.Event) -> None:
+    over.set()
     await asyncio.gather(task, return_exceptions=True)
 
 
