@@ -224,13 +224,21 @@ async def test_cancelling_unpaid_closes_payments_and_a_later_payment_is_refunded
         await world.consult.consults.cancel_order(case.patient, case.id, new_id())
 
 
-async def test_what_was_paid_after_all_is_not_cancelled(world: World) -> None:
+async def test_what_was_paid_after_all_is_not_cancelled_as_unpaid(world: World) -> None:
     case = await world.order()
     world.payments.paid_after_all.add(case.id)
-    with pytest.raises(OrderTransitionRefused):
-        await world.consult.consults.cancel_order(case.patient, case.id, new_id())
+    world.clock.advance(timedelta(minutes=31))
+    assert await world.consult.deadlines.cancel_unpaid() == 0
     await case.capture()
     assert (await case.now()).status is OrderStatus.AWAITING_DOCTOR
+
+
+async def test_a_patient_who_cancels_what_was_just_paid_has_it_captured_and_then_cancelled(world: World) -> None:
+    case = await world.order()
+    world.payments.paid_after_all.add(case.id)
+    cancelled, _ = await asyncio.gather(world.consult.consults.cancel_order(case.patient, case.id, new_id()), case.capture())
+    assert (cancelled.status, cancelled.close_reason) == (OrderStatus.REFUNDING, CloseReason.CANCELLED)
+    assert cancelled.captured_payment_id == case.payment_id
 
 
 async def test_cancel_and_capture_at_once_have_one_winner(world: World) -> None:
