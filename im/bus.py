@@ -69,6 +69,8 @@ class RedisBus:
         self._certain_from = float("inf")
         self._beat_at = 0.0
         self._listening = self._publishing = False
+        self.is_alone = False
+        """Whether nobody else listens, for certain. Looked at for every message, so it is kept, not computed."""
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -107,14 +109,6 @@ class RedisBus:
     def certain(self) -> bool:
         """Whether we listened long enough to know who else does."""
         return self._listening and asyncio.get_running_loop().time() >= self._certain_from
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether nobody else listens, for certain."""
-        if not self._receives or not self.certain:
-            return False
-        now = asyncio.get_running_loop().time()
-        return not any(now - seen < _PEER_SECONDS for seen in self._peers.values())
 
     @property
     def waiting(self) -> int:
@@ -162,7 +156,7 @@ class RedisBus:
             except _FAILURES as error:
                 if self._listening or back_off == _HEARTBEAT_SECONDS / 10:
                     log.warning("live.listener_lost", error=type(error).__name__)
-            self._listening = False
+            self._listening = self.is_alone = False
             if loop.time() - started > _DEAF_SECONDS * 2:
                 back_off = _HEARTBEAT_SECONDS / 10
             await asyncio.sleep(back_off)
@@ -197,11 +191,13 @@ class RedisBus:
         if letter.sender == self._id:
             self._last_own = now
             self._listening = True
+            self.is_alone = self.certain and not any(now - seen < _PEER_SECONDS for seen in self._peers.values())
             return
         if letter.listens:
             if letter.sender not in self._peers:
                 self._peers = {peer: seen for peer, seen in self._peers.items() if now - seen < _PEER_SECONDS}
             self._peers[letter.sender] = now
+            self.is_alone = False
         if self._heard is not None:
             for hint in letter.hints:
                 self._heard(hint)

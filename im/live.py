@@ -60,11 +60,17 @@ class Bus(Protocol):
     @property
     def healthy(self) -> bool: ...
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is certain that no other process listens."""
+        ...
+
 
 class NoBus:
     """One process alone."""
 
     healthy = True
+    is_alone = True
 
     def publish(self, hint: Hint) -> None:
         """There is nobody else."""
@@ -126,7 +132,8 @@ class LiveHub:
         accounts = tuple(account_ids)
         body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
         self._deliver(accounts, event, body, except_sid)
-        self._bus.publish(Hint(LIVE, accounts, event, body))
+        if not self._bus.is_alone:
+            self._bus.publish(Hint(LIVE, accounts, event, body))
 
     def close_sessions(self, session_ids: Iterable[str], reason: str) -> None:
         """End every socket of these sessions, in every process: `session.revoked`, then the socket closes."""
@@ -142,7 +149,8 @@ class LiveHub:
 
     def entry_stored(self, conversation_id: str, raw: bytes) -> None:
         """The log's `HintSender`: other processes may fold this entry if it is the next one that they need."""
-        self._bus.publish(Hint(ENTRY, (conversation_id,), "", raw))
+        if not self._bus.is_alone:
+            self._bus.publish(Hint(ENTRY, (conversation_id,), "", raw))
 
     def fold_hints_with(self, fold_hint: Callable[[str, bytes], None]) -> None:
         """Where entries of other processes go: the log's `fold_hint`."""

@@ -234,20 +234,21 @@ def render(entry: Entry, name: str | None, *, recalled: bool = False) -> bytes:
     """The entry as JSON. Content that was recalled since never leaves."""
     draft = entry.draft
     sender = _SYSTEM if draft.sender is None else Sender(draft.sender, draft.role, name)
+    shown: Any = () if recalled else parts_of(entry)
     return _encode(
-        {
-            "conversation_id": entry.conversation_id,
-            "seq": entry.seq,
-            "kind": draft.kind,
-            "client_id": draft.client_id,
-            "sender": sender,
-            "parts": () if recalled else parts_of(entry),
-            "sent_at": instant(entry.at_ms),
-            "recalled": recalled,
-            "recalls": draft.recalls,
-            "corrects": draft.corrects,
-            "closes": draft.closes,
-        }
+        Message(
+            entry.conversation_id,
+            entry.seq,
+            draft.kind,
+            draft.client_id,
+            sender,
+            shown,
+            instant(entry.at_ms),
+            recalled,
+            draft.recalls,
+            draft.corrects,
+            draft.closes,
+        )
     )
 
 

@@ -96,7 +96,7 @@ async def test_a_process_that_is_alone_publishes_nothing(redis: RedisServer, bus
     heard: list[Hint] = []
     alone.listen(heard.append)
     await alone.start()
-    await until(lambda: alone.certain)
+    await until(lambda: alone.is_alone)
     alone.publish(Hint("live", ("a",), "notice", b"{}"))
     assert alone.waiting == 0
     other = bus()
