@@ -12,6 +12,9 @@ from server.kernel.ids import new_id
 from server.kernel.mongo import Database, connect
 from server.kernel.mongo import database as open_database
 from tests.support.clock import ManualClock
+from tests.support.tenancy import WATCH, watch
+
+watch()
 
 
 def _start(factory: pytest.TempPathFactory, *, mongo: bool = False, redis: bool = False) -> Iterator[Addresses]:
@@ -49,12 +52,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def database(mongo_url: str) -> AsyncIterator[Database]:
-    """An empty database that goes with the test."""
+    """An empty database that goes with the test. The product must not have asked it anything without naming the hospital."""
     client = connect(mongo_url)
     name = f"test_{new_id()}"
     yield open_database(client, name)
     await client.drop_database(name)
     await client.close()
+    assert WATCH.take(name) == []
 
 
 @pytest.fixture

@@ -51,9 +51,7 @@ async def migrate(database: Database) -> None:
     await asyncio.gather(
         *(database[name].create_indexes(list(models)) for indexes in _INDEXES for name, models in indexes.items() if models)
     )
-    await database[META].update_one(
-        {"_id": "schema"}, {"$max": {"version": SCHEMA}, "$set": {"hospital_id": PLATFORM}}, upsert=True
-    )
+    await database[META].update_one({"_id": "schema", "hospital_id": PLATFORM}, {"$max": {"version": SCHEMA}}, upsert=True)
 
 
 async def is_current(database: Database) -> bool:

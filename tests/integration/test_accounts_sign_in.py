@@ -7,7 +7,14 @@ import pytest
 
 from accounts.domain import Device, DoctorChanges, DoctorDetails, Purpose, SmsPolicy
 from accounts.domain.codes import SmsState
-from accounts.errors import AuthInvalid, AuthLocked, PhoneNotAuthorised, SessionNotFound
+from accounts.errors import (
+    AuthInvalid,
+    AuthLocked,
+    PhoneNotAuthorised,
+    SessionNotFound,
+    StaffNotFound,
+    StaffUsernameTaken,
+)
 from accounts.passwords import new_totp_secret, totp_code
 from accounts.ports import Delivered, SmsResult
 from server.kernel.actor import PLATFORM, Role, StaffRole
@@ -281,6 +288,17 @@ async def test_disabled_staff_are_out_at_once(accounts: Accounts, clock: ManualC
     clock.advance(timedelta(seconds=30))
     with pytest.raises(AuthInvalid):
         await accounts.sign_in.open_staff(accounts.anyone(), "admin", "right horse", totp_code(secret, clock.now()), DEVICE)
+
+
+async def test_a_user_name_is_given_once_and_nobody_is_disabled_twice(accounts: Accounts) -> None:
+    given = {"name": "李", "password": "right horse", "totp_secret": new_totp_secret(), "roles": [StaffRole.AUDITOR]}
+    await accounts.staff.add_staff(system(), username="admin", **given)
+    with pytest.raises(StaffUsernameTaken):
+        await accounts.staff.add_staff(system(), username="Admin", **given)
+    await accounts.staff.disable_staff(system(), "admin")
+    for username in ("admin", "nobody"):
+        with pytest.raises(StaffNotFound):
+            await accounts.staff.disable_staff(system(), username)
 
 
 async def test_only_the_product_itself_makes_staff(accounts: Accounts) -> None:
