@@ -217,10 +217,12 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             clock,
             max_entries=settings.conversation_max,
             listeners=(announcer, parts.announcer),
+            hints=(hub.entry_stored,),
             clock_ok=guard.is_ok,
             audit=audit,
             media=media,
         )
+        hub.fold_hints_with(log.fold_hint)
         consult = assemble(
             parts,
             db,
