@@ -87,7 +87,7 @@ class LiveHub:
         self._bus: Bus = bus or NoBus()
         self._by_account: dict[str, dict[str, LocalSocket]] = {}
         self._by_session: dict[str, dict[str, LocalSocket]] = {}
-        self._fold_hint: Callable[[str, bytes], None] | None = None
+        self._fold_hint: Callable[[str, bytes], object] | None = None
         self._bus.listen(self._heard)
 
     @property
@@ -152,7 +152,7 @@ class LiveHub:
         if not self._bus.is_alone:
             self._bus.publish(Hint(ENTRY, (conversation_id,), "", raw))
 
-    def fold_hints_with(self, fold_hint: Callable[[str, bytes], None]) -> None:
+    def fold_hints_with(self, fold_hint: Callable[[str, bytes], object]) -> None:
         """Where entries of other processes go: the log's `fold_hint`."""
         self._fold_hint = fold_hint
 
