@@ -9,6 +9,7 @@ from aiohttp import web
 
 from server.kernel.clock import Clock, SystemClock
 from simulators.config import SimulatorConfig
+from simulators.hospital.http import Hospital
 from simulators.keys import ensure_push_keys, ensure_sms_keys, ensure_wechat_keys
 from simulators.push import PushProvider
 from simulators.schedule import Schedule
@@ -37,6 +38,7 @@ def build_app(config: SimulatorConfig, clock: Clock | None = None) -> web.Applic
     gateway = Gateway(keys, store, clock, schedule, faults, notifier, refund_delay=config.refund_delay)
     sms = SmsProvider(ensure_sms_keys(config.data_dir), store, clock, late_seconds=config.late_seconds)
     push = PushProvider(ensure_push_keys(config.data_dir), store, clock, late_seconds=config.late_seconds)
+    hospital = Hospital(store, clock, late_seconds=config.late_seconds)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         notifier.start()
@@ -50,7 +52,7 @@ def build_app(config: SimulatorConfig, clock: Clock | None = None) -> web.Applic
         store.close()
 
     async def index(request: web.Request) -> web.Response:
-        return web.json_response({"stands_for": ["wechatpay", "sms", "push"], "server_url": config.server_url})
+        return web.json_response({"stands_for": ["wechatpay", "sms", "push", "hospital"], "server_url": config.server_url})
 
     app = web.Application(client_max_size=_BODY_BYTES)
     app.cleanup_ctx.append(run)
@@ -59,6 +61,7 @@ def build_app(config: SimulatorConfig, clock: Clock | None = None) -> web.Applic
     app.add_routes(Api(keys, protocol, gateway, faults, clock).routes())
     app.add_routes(sms.routes())
     app.add_routes(push.routes())
+    app.add_routes(hospital.routes())
     return app
 
 
