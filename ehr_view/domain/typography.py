@@ -1,0 +1,155 @@
+"""How medical text is set: units and ions as they are printed, how wide text is, where a line may break.
+
+Widths are thousandths of the type size and never smaller than what the faces that we draw with need (a test compares), so
+that pages can be counted without drawing them.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Final
+
+_SUPERSCRIPT: Final = str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻")
+_POWER: Final = re.compile(r"(?<![0-9.])10(?:\*\*?|\^|\\S\\|E|e)\+?(-?[0-9]{1,2})(?![0-9])\\?(?=/|$|\s)")
+_ANNOTATION: Final = re.compile(r"\{([^{}]*)\}")
+_MICRO: Final = re.compile(r"(?<![A-Za-z])u(?=(?:mol|g|m|L|l|IU|U|kat|s|V|Eq)(?![A-Za-z])|IU)")
+_ION: Final = re.compile(r"(?<![A-Za-z])(K|Na|Li|H|Ca2|Mg2|Fe2|Fe3|Cl|HCO3|NH4|PO43|P)([+-])(?![A-Za-z0-9])")
+_SUB_IN_ION: Final = {"HCO3": "HCO₃", "NH4": "NH₄", "PO43": "PO₄³", "Ca2": "Ca²", "Mg2": "Mg²", "Fe2": "Fe²", "Fe3": "Fe³"}
+_UNITS: Final = {
+    "1": "",
+    "Cel": "℃",
+    "[degF]": "℉",
+    "[pH]": "",
+    "[iU]/L": "IU/L",
+    "[iU]/mL": "IU/mL",
+    "m[iU]/L": "mIU/L",
+    "m[IU]/L": "mIU/L",
+    "u[iU]/mL": "μIU/mL",
+    "u[IU]/mL": "μIU/mL",
+    "k[iU]/L": "kIU/L",
+    "mm[Hg]": "mmHg",
+    "mL/min/{1.73_m2}": "mL/min/1.73m²",
+    "ml/min/1.73m2": "mL/min/1.73m²",
+    "[HPF]": "/HP",
+    "/[HPF]": "/HP",
+    "/[LPF]": "/LP",
+    "deg": "°",
+}
+_CONTROL: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
+)
+_NO_START: Final = frozenset("，。、；：！？）】》」』”’％%℃,.;:!?)]}>·…—～")
+_NO_END: Final = frozenset("（【《「『“‘([{<")
+_MOST_CARRIED: Final = 16
+_NARROW: Final = frozenset("iljI|!'.,:;`")
+_WIDE: Final = frozenset("mwMW@%&QOG—…")
+
+
+def clean(text: str) -> str:
+    """Text that can be set: one kind of line end, no controls, no direction marks, the one micro sign."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", "　").replace("\u00a0", " ").replace("µ", "μ")
+    return _CONTROL.sub("", unicodedata.normalize("NFC", text))
+
+
+@lru_cache(maxsize=4096)
+def unit_text(unit: str) -> str:
+    """A unit as it is printed: `10*9/L` → `10⁹/L`, `umol/L` → `μmol/L`, `Cel` → `℃`. Unknown ones are shown as they are."""
+    unit = clean(unit).strip()
+    if (known := _UNITS.get(unit)) is not None:
+        return known
+    unit = _ANNOTATION.sub(lambda found: found[1].replace("_", ""), unit)
+    unit = _POWER.sub(lambda found: "10" + found[1].translate(_SUPERSCRIPT), unit)
+    return _MICRO.sub("μ", unit).replace("m2", "m²")
+
+
+@lru_cache(maxsize=8192)
+def medical(text: str) -> str:
+    """Powers of ten and ions in running text: `10^9/L` → `10⁹/L`, `K+` → `K⁺`, `HCO3-` → `HCO₃⁻`. Single line."""
+    text = _POWER.sub(lambda found: "10" + found[1].translate(_SUPERSCRIPT), clean(text))
+    return _ION.sub(lambda found: _SUB_IN_ION.get(found[1], found[1]) + found[2].translate(_SUPERSCRIPT), text)
+
+
+@lru_cache(maxsize=65536)
+def _char_width(char: str) -> int:
+    if char < "\x7f":
+        if char in _NARROW:
+            return 380
+        if char in _WIDE:
+            return 1000
+        return 760 if char.isupper() else 640
+    if unicodedata.combining(char):
+        return 0
+    return 1000 if unicodedata.east_asian_width(char) in "WFA" else 780
+
+
+def text_width(text: str) -> int:
+    """At most how wide a line is, in thousandths of the type size."""
+    return sum(map(_char_width, text))
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Lines no wider than `width` (thousandths of the type size). Words and figures stay whole where they fit a line;
+    closing punctuation never begins a line. Line ends of the text are kept."""
+    return [line.rstrip(" \n") for line in wrap_whole(text, width)]
+
+
+def wrap_whole(text: str, width: int) -> list[str]:
+    """Like `wrap`, with nothing taken away: joined together the lines are the text. Blanks hang at the end of a line."""
+    lines: list[str] = []
+    paragraphs = text.split("\n")
+    for paragraph in paragraphs:
+        if text_width(paragraph) <= width:
+            lines.append(paragraph + "\n")
+        else:
+            lines.extend(_wrap_paragraph(paragraph, width))
+            lines[-1] += "\n"
+    lines[-1] = lines[-1][:-1]
+    return lines
+
+
+def _wrap_paragraph(text: str, width: int) -> list[str]:
+    lines, line, used = [], "", 0
+    for piece in _tokens(text, width):
+        wide = 0 if piece == " " and used + 380 > width else text_width(piece)
+        if line and used + wide > width:
+            carried = _carried(line, piece)
+            lines.append(line[: len(line) - len(carried)])
+            line = carried
+            used = text_width(carried)
+        line += piece
+        used += wide
+    lines.append(line)
+    return lines
+
+
+def _carried(line: str, piece: str) -> str:
+    """What goes over to the next line with the piece, so that neither line breaks where it must not."""
+    for count in range(min(len(line) - 1, _MOST_CARRIED) + 1):
+        before, after = line[len(line) - count - 1], (line[len(line) - count :] + piece)[0]
+        if after not in _NO_START and before not in _NO_END and not (count and _is_word(before) and _is_word(after)):
+            return line[len(line) - count :]
+    return ""
+
+
+def _is_word(char: str) -> bool:
+    return char != " " and unicodedata.east_asian_width(char) not in "WF"
+
+
+def _tokens(text: str, width: int) -> list[str]:
+    """Single wide characters and whole Latin words; a word wider than a line is cut."""
+    tokens: list[str] = []
+    word = ""
+    for char in text:
+        if char == " " or unicodedata.east_asian_width(char) in "WF":
+            if word:
+                tokens.append(word)
+                word = ""
+            tokens.append(char)
+        elif text_width(word) + _char_width(char) > width:
+            tokens.append(word)
+            word = char
+        else:
+            word += char
+    if word:
+        tokens.append(word)
+    return tokens

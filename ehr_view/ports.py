@@ -1,0 +1,142 @@
+"""What the service needs from the outside."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from ehr_view.domain.access import Grant, PatientView, RecordView, Refused
+from ehr_view.domain.records import Chart, Frame, ImagingStudy, PatientRef
+from ehr_view.domain.sheets import Sheet
+from server.kernel.actor import Actor
+from server.kernel.outbox import Event
+
+RECORD_VIEWS: Final = "record_views"
+"""The collection of looks, as the relay needs to know it."""
+
+
+class RecordAccess(Protocol):
+    """Knows orders. Every answer is decided on a freshly read log, never on a cache."""
+
+    async def check(self, actor: Actor, order_id: str) -> Grant | Refused:
+        """A grant only for the order's current doctor, while it is open, with the patient's consent to record access on it.
+
+        `order_id` is whatever stood in the address.
+        """
+        ...
+
+    async def check_patient(self, actor: Actor, order_id: str) -> PatientView | Refused:
+        """Whether the actor is the account of the order's patient. Open or not does not matter."""
+        ...
+
+
+class Sessions(Protocol):
+    async def list_dead_sessions(self, session_ids: Collection[str]) -> set[str]:
+        """Which of these are over, as of now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of a study. `mm_per_pixel` is of the picture as it is here; None: the study does not say."""
+
+    data: bytes
+    mm_per_pixel: float | None = None
+
+
+class Hospital(Protocol):
+    """One hospital's records. Nothing here takes longer than 3 s."""
+
+    async def fetch_chart(self, hospital_id: str, patient: PatientRef) -> Chart:
+        """All that the hospital shows of this person; what could not be had is in `missing`.
+
+        Raises RecordSourceUnavailable when nothing could be had, RecordIdentityMismatch when the person found is another.
+        """
+        ...
+
+    async def fetch_pictures(
+        self, hospital_id: str, patient: PatientRef, study: ImagingStudy, frames: Sequence[Frame]
+    ) -> Sequence[Picture | None]:
+        """The pictures, in order; None for one that could not be had. Raises RecordIdentityMismatch for a study of another."""
+        ...
+
+
+class Theme(StrEnum):
+    LIGHT = "light"
+    DARK = "dark"
+
+
+class ImageFormat(StrEnum):
+    JPEG = "image/jpeg"
+    PNG = "image/png"
+    WEBP = "image/webp"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One page to draw. `subject` are the words for the person; `mark` the lines of the visible mark, `view_id` the hidden one.
+
+    `width` is the layout: narrow (1080) or wide (1600).
+    """
+
+    sheet: Sheet
+    subject: str
+    mark: tuple[str, ...]
+    view_id: int
+    width: int = 1080
+    theme: Theme = Theme.LIGHT
+    format: ImageFormat = ImageFormat.JPEG
+    pictures: Sequence[Picture | None] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page, marked both ways. There is no other kind."""
+
+    data: bytes
+    format: ImageFormat
+    width: int
+    height: int
+
+
+class Painter(Protocol):
+    """Draws and marks in processes of its own: what comes out of them is marked."""
+
+    async def draw(self, drawing: Drawing) -> Page:
+        """Raises RecordNotDrawable for what cannot be drawn faithfully, Unavailable when there is no process to draw."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Views(Protocol):
+    """Looks as stored, by a majority."""
+
+    async def add(self, view: RecordView, event: Event) -> bool:
+        """Store it with its event; False when this view id is taken."""
+        ...
+
+    async def find(self, view_id: int) -> RecordView | None:
+        """The look, of any hospital: who traces a leak does not know where it came from."""
+        ...
+
+    async def list_of_order(
+        self, hospital_id: str, order_id: str, *, before: tuple[datetime, int] | None, limit: int
+    ) -> Sequence[RecordView]:
+        """Newest first."""
+        ...
+
+    async def list_between(self, since: datetime, until: datetime, *, limit: int) -> Sequence[RecordView]:
+        """Looks of all hospitals in that time, newest first: what a trace compares a picture with."""
+        ...
+
+
+class Relay(Protocol):
+    def soon(self, collection: str, key: Any, hospital_id: str) -> None: ...
+
+
+class Live(Protocol):
+    """Tells the sockets of accounts. Never waits, never raises."""
+
+    def send(self, account_ids: Iterable[str], event: str, payload: Mapping[str, Any]) -> None: ...
