@@ -15,6 +15,7 @@ from consult.assembly import Consult, ConsultParts, assemble, parts_of
 from consult.domain.order import ConsentGiven, Order, OrderKind, StartedPayment
 from consult.mongo import INDEXES, OUTBOXES
 from consult.mongo.codec import ORDERS
+from consult.ports import Payments
 from consult.service.orders import OrderRequest, OrderSettings
 from im.domain import Appended, RecallMessage, SendMessage
 from im.mongo import INDEXES as LOG_INDEXES
@@ -259,7 +260,9 @@ async def make_world(
     settings: OrderSettings | None = None,
     *,
     beside: World | None = None,
+    billing: Payments | None = None,
 ) -> World:
+    """`billing` real, or the fake that only remembers."""
     live = LiveRecorder()
     audit = AuditLog(database)
     relay = Relay(database, audit)
@@ -293,7 +296,7 @@ async def make_world(
         patients=FakePatients(),
         consents=FakeConsents(),
         media=media,
-        billing=payments,
+        billing=billing or payments,
         settings=chosen,
     )
     for action, consumer in consult.consumers.items():
@@ -309,9 +312,14 @@ async def make_world(
 
 @asynccontextmanager
 async def open_world(
-    database: Database, clock: ManualClock, settings: OrderSettings | None = None, *, beside: World | None = None
+    database: Database,
+    clock: ManualClock,
+    settings: OrderSettings | None = None,
+    *,
+    beside: World | None = None,
+    billing: Payments | None = None,
 ) -> AsyncIterator[World]:
-    world = await make_world(database, clock, settings, beside=beside)
+    world = await make_world(database, clock, settings, beside=beside, billing=billing)
     try:
         yield world
     finally:
