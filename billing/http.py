@@ -41,6 +41,7 @@ def routes(payments: PaymentService, refunds: RefundService, wechatpay: Callback
                 idempotency=Idempotency.NONE,
                 callback=True,
                 on_error=_refuse,
+                error_answer=CallbackFailure,
                 errors=_CALLBACK_ERRORS,
                 tag="callbacks",
             )

@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel
 
-from accounts.errors import DoctorNotFound
+from accounts.errors import DoctorNotFound, PatientNotFound
+from billing.errors import ChannelUnavailable, GatewayRefused, GatewayUnknown, PaymentClosed
 from consult.domain.order import ConsentGiven, OrderKind
 from consult.errors import (
     OrderConsentRequired,
@@ -47,6 +48,7 @@ from consult.wire import (
     schedule_of,
     settings_out,
 )
+from media.errors import MediaNotFound
 from server.kernel.actor import Role
 from server.kernel.clock import Clock
 from server.kernel.edge import DOCTOR, PATIENT, PATIENT_OR_DOCTOR, SIGNED_IN, Call, Handler, Idempotency, Route
@@ -117,7 +119,14 @@ def _order_routes(orders: OrderService, payments: OrderPaymentService) -> list[R
             answer=OrderOut,
             status=201,
             idempotency=Idempotency.REQUIRED,
-            errors=(OrderConsentRequired, OrderDoctorUnavailable, OrderRevisitUnavailable),
+            errors=(
+                OrderConsentRequired,
+                OrderDoctorUnavailable,
+                OrderRevisitUnavailable,
+                DoctorNotFound,
+                PatientNotFound,
+                MediaNotFound,
+            ),
             tag="orders",
         ),
         Route(
@@ -153,7 +162,16 @@ def _order_routes(orders: OrderService, payments: OrderPaymentService) -> list[R
             answer=PaymentOut,
             status=201,
             idempotency=Idempotency.REQUIRED,
-            errors=(OrderNotFound, OrderTransitionRefused, OrderDoctorUnavailable, OrderDailyMaximum),
+            errors=(
+                OrderNotFound,
+                OrderTransitionRefused,
+                OrderDoctorUnavailable,
+                OrderDailyMaximum,
+                ChannelUnavailable,
+                PaymentClosed,
+                GatewayRefused,
+                GatewayUnknown,
+            ),
             tag="orders",
         ),
     ]

@@ -78,6 +78,7 @@ def routes(service: MediaService) -> list[Route]:
             handler=handlers.fetch,
             query=ContentQuery,
             answer_type="application/octet-stream",
+            other_statuses=(206,),
             takes_media_cookie=True,
             errors=(MediaLinkRefused, MediaNotFound, MediaRangeRefused),
         ),

@@ -14,6 +14,7 @@ from im.commands import SocketCommand, SocketEvent
 from im.socket import events as conversation_events
 from im.wire import ErrorAck
 from server import __version__
+from server.app.docs import THROUGH_PORTS
 from server.kernel.errors import (
     AuthRequired,
     DomainError,
@@ -98,7 +99,7 @@ def _command(command: SocketCommand) -> dict[str, Any]:
 
 
 def _errors(command: SocketCommand) -> tuple[type[DomainError], ...]:
-    return (*command.errors, *_COMMON)
+    return (*command.errors, *THROUGH_PORTS.get(command.name, ()), *_COMMON)
 
 
 def _message(name: str, summary: str, schema: Any) -> dict[str, Any]:

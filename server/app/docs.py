@@ -1,6 +1,16 @@
 """Documents that are made from the code: the error list, OpenAPI, AsyncAPI. A test compares them with what is committed."""
 
-from server.kernel.errors import registered_errors
+from collections.abc import Mapping
+from typing import Final
+
+from media.errors import MediaNotFound
+from server.kernel.errors import DomainError, registered_errors
+
+THROUGH_PORTS: Final[Mapping[str, tuple[type[DomainError], ...]]] = {
+    "send_message": (MediaNotFound,),
+    "message.send": (MediaNotFound,),
+}
+"""What routes and commands refuse through a port, by name: `im` knows no media, so it cannot name their errors itself."""
 
 
 def errors_markdown() -> str:

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from server import __version__
+from server.app.docs import THROUGH_PORTS
 from server.app.edge import API
 from server.kernel.actor import Role
 from server.kernel.edge import Idempotency, Route
@@ -44,7 +45,7 @@ _PROBLEM: Final = {
 def openapi(routes: Sequence[Route]) -> dict[str, Any]:
     """The document of these routes."""
     inputs = _models(m for r in routes for m in (r.body, r.query))
-    outputs = _models(r.answer for r in routes)
+    outputs = _models(m for r in routes for m in (r.answer, r.error_answer))
     modes: list[tuple[type[BaseModel], JsonSchemaMode]] = [(m, "validation") for m in inputs]
     modes += [(m, "serialization") for m in outputs]
     references, definitions = models_json_schema(modes, ref_template=_REF)
@@ -131,15 +132,17 @@ def _responses(route: Route, references: Any) -> dict[str, Any]:
         success["content"] = {"application/json": {"schema": references[(route.answer, "serialization")]}}
     elif route.answer_type != "application/json":
         success["content"] = {route.answer_type: {"schema": {"type": "string", "format": "binary"}}}
-    answers = {
-        str(204 if route.answer is None and route.status == 200 and not success.get("content") else route.status): success
-    }
-    errors = [*route.errors, *_common_errors(route)]
+    status = 204 if route.answer is None and route.status == 200 and not success.get("content") else route.status
+    answers = {str(each): success for each in (status, *route.other_statuses)}
+    errors = [*route.errors, *THROUGH_PORTS.get(route.name, ()), *_common_errors(route)]
+    failure: dict[str, Any] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if route.error_answer is not None:
+        failure = {"application/json": {"schema": references[(route.error_answer, "serialization")]}}
     for status in sorted({_status(e) for e in errors}):
         codes = sorted({e.code for e in errors if _status(e) == status})
         answers[str(status)] = {
             "description": ", ".join(f"`{code}`" for code in codes),
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": failure,
         }
     return answers
 

@@ -85,7 +85,8 @@ class Route:
 
     `name` is the OpenAPI operation id. `errors` are those of its own; what the runner itself can raise need not stand there.
     `reads_request`: the handler reads the body itself (multipart). `callback`: a gateway's; its raw body is verified, and
-    errors are answered as the gateway wants them, by `on_error`. `answer` None with status 204 is no content.
+    errors are answered as the gateway wants them, by `on_error` in the shape of `error_answer`. `answer` None with status 204
+    is no content. `other_statuses`: successes besides `status` that look like it (a part of a content).
     """
 
     method: str
@@ -104,6 +105,8 @@ class Route:
     reads_request: bool = False
     callback: bool = False
     on_error: Callable[[DomainError], Reply] | None = None
+    error_answer: type[BaseModel] | None = None
+    other_statuses: tuple[int, ...] = ()
     answer_type: str = "application/json"
     takes_media_cookie: bool = False
     tag: str = ""
