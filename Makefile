@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := server accounts im media billing consult admin_console simulators watermark
+PACKAGES := server accounts im media billing consult admin_console simulators ehr_view watermark
 INSTALLED := .venv/.installed
 NODE_PROJECT := $(wildcard tests/node/package.json)
 NODE_INSTALLED := $(if $(NODE_PROJECT),tests/node/node_modules/.installed)

@@ -3,8 +3,11 @@
 import asyncio
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 
 from server.app.embedded import Addresses, Embedded
@@ -17,9 +20,24 @@ from tests.support.tenancy import WATCH, watch
 watch()
 
 
+MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 4 * 1024**3
+
+
+def _folder(factory: pytest.TempPathFactory) -> Path:
+    """In memory where there is room: a thousand tests flush a journal all the time, and none of them pulls the plug. Who does
+    (`test_embedded_databases`, `tests/stress`) has a folder on disk of its own."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < _ROOM_BYTES:
+        return factory.mktemp("embedded")
+    for left in MEMORY.glob("yunzhen-test-*"):
+        if not psutil.pid_exists(int(left.name.split("-")[2])):  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"yunzhen-test-{os.getpid()}-", dir=MEMORY))
+
+
 def _start(factory: pytest.TempPathFactory, *, mongo: bool = False, redis: bool = False) -> Iterator[Addresses]:
     """Embedded databases of our own. They end with this process, however it ends."""
-    folder = factory.mktemp("embedded")
+    folder = _folder(factory)
     embedded = Embedded(folder, mongo=mongo, redis=redis)
     loop = asyncio.new_event_loop()
     try:
