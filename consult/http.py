@@ -1,5 +1,7 @@
 """Orders, doctors, desks and notices over HTTP: parse, call, map."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel
 
 from accounts.errors import DoctorNotFound, PatientNotFound
@@ -49,9 +51,9 @@ from consult.wire import (
     settings_out,
 )
 from media.errors import MediaNotFound
-from server.kernel.actor import Role
+from server.kernel.actor import Actor, Role
 from server.kernel.clock import Clock
-from server.kernel.edge import DOCTOR, PATIENT, PATIENT_OR_DOCTOR, SIGNED_IN, Call, Handler, Idempotency, Route
+from server.kernel.edge import DOCTOR, PATIENT, PATIENT_OR_DOCTOR, SIGNED_IN, Call, Conceal, Handler, Idempotency, Route
 from server.kernel.errors import DomainError
 from server.kernel.wire import NoBody, PageQuery
 
@@ -66,16 +68,20 @@ def routes(
     clock: Clock,
 ) -> list[Route]:
     """All routes of this package."""
+
+    async def conceal(actor: Actor, path: Mapping[str, str]) -> None:
+        await orders.access.require_visible(actor, path["order_id"])
+
     return [
-        *_order_routes(orders, payments),
-        *_command_routes(consults),
+        *_order_routes(orders, payments, conceal),
+        *_command_routes(consults, conceal),
         *_doctor_routes(board, clock),
         *_desk_routes(desk),
         _notice_route(notices),
     ]
 
 
-def _order_routes(orders: OrderService, payments: OrderPaymentService) -> list[Route]:
+def _order_routes(orders: OrderService, payments: OrderPaymentService, conceal: Conceal) -> list[Route]:
     async def create(call: Call) -> OrderOut:
         body: OrderIn = call.body
         given = body.consent
@@ -149,6 +155,7 @@ def _order_routes(orders: OrderService, payments: OrderPaymentService) -> list[R
             get,
             answer=OrderOut,
             errors=(OrderNotFound,),
+            conceal=conceal,
             tag="orders",
         ),
         Route(
@@ -172,12 +179,13 @@ def _order_routes(orders: OrderService, payments: OrderPaymentService) -> list[R
                 GatewayRefused,
                 GatewayUnknown,
             ),
+            conceal=conceal,
             tag="orders",
         ),
     ]
 
 
-def _command_routes(consults: ConsultService) -> list[Route]:
+def _command_routes(consults: ConsultService, conceal: Conceal) -> list[Route]:
     async def cancel(call: Call) -> OrderOut:
         return order_out(await consults.cancel_order(call.actor, call.path["order_id"], call.seed_id))
 
@@ -229,6 +237,7 @@ def _command_routes(consults: ConsultService) -> list[Route]:
             body=body,
             answer=OrderOut,
             errors=errors,
+            conceal=conceal,
             tag="orders",
         )
         for path, name, summary, roles, handler, body, errors in table

@@ -1,5 +1,7 @@
 """Conversations over HTTP: history, and sending with the same rules as over a socket."""
 
+from collections.abc import Mapping
+
 from im.announcer import Announcer
 from im.domain import SendMessage
 from im.errors import ConversationNotFound
@@ -8,6 +10,7 @@ from im.names import NameBook
 from im.service import ConversationLog
 from im.socket import SEND_ERRORS
 from im.wire import MAX_SEQ, HistoryQuery, MessageModel, MessagePage, SendModel, TextPartModel
+from server.kernel.actor import Actor
 from server.kernel.edge import PATIENT_OR_DOCTOR, Call, Reply, Route
 from server.kernel.errors import RequestInvalid
 from server.kernel.wire import decode_cursor, encode_cursor
@@ -55,10 +58,10 @@ class _Handlers:
 
 
 def _place(query: HistoryQuery) -> tuple[int | None, int | None]:
-    """`(after_seq, before_seq)`, exactly one of them set."""
-    given = [name for name in ("after_seq", "before_seq", "cursor") if getattr(query, name) is not None]
-    if len(given) > 1:
-        raise RequestInvalid(query="takes one of after_seq, before_seq and cursor")
+    """`(after_seq, before_seq)`, exactly one of them set. A cursor goes on from where it was given out, whatever the page
+    that gave it out had been asked for by: clients repeat that beside it."""
+    if query.after_seq is not None and query.before_seq is not None:
+        raise RequestInvalid(query="takes one of after_seq and before_seq")
     if query.cursor is not None:
         way, place = decode_cursor(query.cursor, str, int)
         if way not in ("after", "before") or not 1 <= place <= MAX_SEQ:
@@ -72,6 +75,10 @@ def _place(query: HistoryQuery) -> tuple[int | None, int | None]:
 def routes(log: ConversationLog, announcer: Announcer, names: NameBook, history: History) -> list[Route]:
     do = _Handlers(log, announcer, names, history)
     path = "/conversations/{conversation_id}/messages"
+
+    async def conceal(actor: Actor, path: Mapping[str, str]) -> None:
+        await log.access(actor, path["conversation_id"])
+
     return [
         Route(
             "GET",
@@ -83,6 +90,7 @@ def routes(log: ConversationLog, announcer: Announcer, names: NameBook, history:
             query=HistoryQuery,
             answer=MessagePage,
             errors=(ConversationNotFound,),
+            conceal=conceal,
         ),
         Route(
             "POST",
@@ -95,5 +103,6 @@ def routes(log: ConversationLog, announcer: Announcer, names: NameBook, history:
             answer=MessageModel,
             status=201,
             errors=SEND_ERRORS,
+            conceal=conceal,
         ),
     ]

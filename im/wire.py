@@ -345,7 +345,7 @@ class SendModel(WireModel):
 
 
 class HistoryQuery(QueryModel):
-    """One of `after_seq` (the next ones), `before_seq` (the last ones before it) or a `cursor`; none: from the beginning."""
+    """`after_seq` (the next ones) or `before_seq` (the last ones before it); a `cursor` goes on; none: from the beginning."""
 
     after_seq: int | None = Field(default=None, ge=0, le=MAX_SEQ)
     before_seq: int | None = Field(default=None, ge=1, le=MAX_SEQ)

@@ -29,6 +29,10 @@ class OrderAccess:
         """The order, for its patient's account and its current doctor. Raises OrderNotFound."""
         return await self._access(actor, order_id, action, frozenset({Role.PATIENT, Role.DOCTOR}))
 
+    async def require_visible(self, actor: Actor, order_id: str) -> None:
+        """Raises OrderNotFound unless the actor may look at the order, whatever else the actor may do to it."""
+        await self.access_order(actor, order_id, VIEWED)
+
     async def access_order_as_patient(self, actor: Actor, order_id: str, action: str) -> Order:
         return await self._access(actor, order_id, action, frozenset({Role.PATIENT}))
 

@@ -37,7 +37,7 @@ from server.kernel.errors import (
     RequestTooLarge,
     Unavailable,
 )
-from server.kernel.ids import new_id
+from server.kernel.ids import is_id, new_id
 from server.kernel.wire import unclean
 
 log = structlog.get_logger(__name__)
@@ -105,7 +105,7 @@ class Edge:
         if not route.callback:
             self._limit(actor)
         if actor.role not in route.roles:
-            await self._refuse_role(route, actor)
+            await self._refuse_role(route, actor, request.match_info)
         query = _parse_query(route, request)
         raw = b"" if route.reads_request else await _read(request, route.max_body_bytes)
         body = None if route.callback else _parse_body(route, request, raw)
@@ -159,11 +159,21 @@ class Edge:
         if wait:
             raise RequestRateLimited(retry_after_seconds=max(1, round(wait)))
 
-    async def _refuse_role(self, route: Route, actor: Actor) -> None:
+    async def _refuse_role(self, route: Route, actor: Actor, path: Mapping[str, str]) -> None:
         if actor.role is Role.ANONYMOUS:
             raise AuthRequired()
+        if route.conceal is not None:
+            await route.conceal(actor, path)
+        order_id = path.get("order_id", "")
         await self.audit.record(
-            audit_row(actor, f"request.{route.name}", subject=route.name, at=self.clock.now(), outcome=Outcome.DENIED)
+            audit_row(
+                actor,
+                f"request.{route.name}",
+                subject=route.name,
+                at=self.clock.now(),
+                order_id=order_id if is_id(order_id) else None,
+                outcome=Outcome.DENIED,
+            )
         )
         raise Forbidden()
 

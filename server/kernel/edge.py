@@ -78,6 +78,9 @@ class Call:
 
 Handler = Callable[[Call], Awaitable[BaseModel | Reply | None]]
 
+Conceal = Callable[[Actor, Mapping[str, str]], Awaitable[None]]
+"""Given who asks and the path's names; raises what a missing thing is answered with, unless the actor may see the thing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -86,7 +89,8 @@ class Route:
     `name` is the OpenAPI operation id. `errors` are those of its own; what the runner itself can raise need not stand there.
     `reads_request`: the handler reads the body itself (multipart). `callback`: a gateway's; its raw body is verified, and
     errors are answered as the gateway wants them, by `on_error` in the shape of `error_answer`. `answer` None with status 204
-    is no content. `other_statuses`: successes besides `status` that look like it (a part of a content).
+    is no content. `other_statuses`: successes besides `status` that look like it (a part of a content). `conceal` is asked
+    about whoever is signed in without the role: a thing that they may not see looks as if it did not exist.
     """
 
     method: str
@@ -109,4 +113,5 @@ class Route:
     other_statuses: tuple[int, ...] = ()
     answer_type: str = "application/json"
     takes_media_cookie: bool = False
+    conceal: Conceal | None = None
     tag: str = ""

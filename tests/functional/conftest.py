@@ -1,13 +1,14 @@
 """One running product for all functional tests; who needs other settings starts another with `start_product`."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.support.contract import World, world_of
 from tests.support.product import Product, start_product
 
-__all__ = ["Product", "product"]
+__all__ = ["Product", "product", "world"]
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +21,10 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     finally:
         loop.run_until_complete(running.stop())
         loop.close()
+
+
+@pytest.fixture
+async def world(product: Product) -> AsyncIterator[World]:
+    """The running product, and people of every role to meet in it."""
+    async with world_of(product) as people:
+        yield people
