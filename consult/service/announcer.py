@@ -1,8 +1,8 @@
 """Tells the patient and the doctor how their order stands now, and keeps lists fresh, off the way to the ack.
 
 A change of status that people make is told at once; what else changes at the leading edge, and then at most once a second for
-each conversation; what the sweep decides a second later, when the sweep has written it to the order itself. What changes
-nothing of the order (the patient's messages) costs nothing here.
+each conversation; what a sweep of many decides a second later, when the sweep has written it to the orders itself. What
+changes nothing of the order (the patient's messages) costs nothing here.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class OrderAnnouncer:
         turn = self._turns.get(state.order_id)
         if turn is None:
             turn = self._turns[state.order_id] = _Turn()
-            self._spawn(state, turn, at_once=not swept)
+            self._spawn(state, turn, at_once=not swept or len(self._turns) <= _AT_ONCE)
         turn.facts = facts_of(state)
         if swept:
             return
