@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from ehr_view.domain.access import Grant, PatientView, RecordView, Refused
+from ehr_view.domain.access import Grant, PatientView, RecordView, Refused, Viewer
 from ehr_view.domain.records import Chart, Frame, ImagingStudy, PatientRef
 from ehr_view.domain.sheets import Sheet
 from server.kernel.actor import Actor
@@ -39,10 +39,11 @@ class Sessions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture of a study. `mm_per_pixel` is of the picture as it is here; None: the study does not say."""
+    """One picture of a study, as its file. `mm_per_pixel` at `columns` pixels of width; None: the study does not say."""
 
     data: bytes
     mm_per_pixel: float | None = None
+    columns: int | None = None
 
 
 class Hospital(Protocol):
@@ -74,16 +75,22 @@ class ImageFormat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
-    """One page to draw. `subject` are the words for the person; `mark` the lines of the visible mark, `view_id` the hidden one.
+class Mark:
+    """What both marks say: who looks, when, at which order; and the hidden view id."""
 
-    `width` is the layout: narrow (1080) or wide (1600).
-    """
+    viewer: Viewer
+    at: datetime
+    order_number: str
+    view_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One page to draw. `subject` are the words for the person. `width` is the layout: narrow (1080) or wide (1600)."""
 
     sheet: Sheet
     subject: str
-    mark: tuple[str, ...]
-    view_id: int
+    mark: Mark
     width: int = 1080
     theme: Theme = Theme.LIGHT
     format: ImageFormat = ImageFormat.JPEG

@@ -269,6 +269,8 @@ def _lab_pages(report: LabReport, trends: Sequence[Trend]) -> list[list[AnyBlock
         density = _density(rows)
         pages = [[sheets.Table(tuple(part), density)] for part in _split_rows(rows, density)]
     tail: list[AnyBlock] = []
+    if report.left_out:
+        tail.append(sheets.Remark(f"另有 {report.left_out} 项结果未能从医院取得，此处未显示。"))
     if report.conclusion.strip():
         tail += [sheets.Heading("结论"), sheets.Text(_set(clean(report.conclusion)), strong=True)]
     for trend in trends:

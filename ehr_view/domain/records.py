@@ -114,9 +114,12 @@ class LabItem:
 
 @dataclass(frozen=True, slots=True)
 class LabReport:
+    """`left_out`: results that the hospital names and did not send."""
+
     items: tuple[LabItem, ...]
     specimen: str = ""
     conclusion: str = ""
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +144,14 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class ImagingStudy:
+    """`patient_numbers`: what the pictures' own PatientID may be."""
+
     study_uid: str
     modality: str
     description: str
     frames: tuple[Frame, ...]
     body_site: str = ""
+    patient_numbers: frozenset[str] = frozenset()
 
 
 Content = Note | Prescription | LabReport | ExamReport | ImagingStudy

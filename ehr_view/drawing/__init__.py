@@ -1,0 +1,1 @@
+"""Drawing of sheets with Pillow. Only worker processes import it."""

@@ -1,0 +1,92 @@
+"""Pictures of a study, each with a scale."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from PIL import Image
+
+from ehr_view.domain import sheets
+from ehr_view.domain.pagination import BODY_HEIGHT, PICTURE_CAPTION
+from ehr_view.drawing.canvas import Canvas
+
+MAX_PIXELS: Final = 40_000_000
+_GAP: Final = 16
+_LENGTHS_MM: Final = (1, 2, 5, 10, 20, 50, 100, 200)
+_FORMATS: Final = ("JPEG", "PNG", "WEBP")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A decoded picture; `mm_per_pixel` of its own pixels."""
+
+    image: Image.Image
+    mm_per_pixel: float | None
+
+
+def load(data: bytes, mm_per_pixel: float | None, columns: int | None) -> Loaded | None:
+    """The picture, or None for a file that is none, or too large."""
+    try:
+        opened = Image.open(io.BytesIO(data), formats=_FORMATS)
+        if opened.width * opened.height > MAX_PIXELS:
+            return None
+        image = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    if mm_per_pixel is not None and columns:
+        mm_per_pixel *= columns / image.width
+    return Loaded(image, mm_per_pixel)
+
+
+def grid(canvas: Canvas, block: sheets.Pictures, loaded: Sequence[Loaded | None], left: int, right: int, y: float) -> float:
+    rows = -(-len(block.slots) // block.columns) if block.columns == 1 else 3
+    columns = block.columns if right - left < BODY_HEIGHT else min(3, max(block.columns, len(block.slots)))
+    if columns == 3:
+        rows = 2
+    width = (right - left - _GAP * (columns - 1)) / columns
+    height = (BODY_HEIGHT - 24) / rows - PICTURE_CAPTION - _GAP
+    bottom = y
+    for number, slot in enumerate(block.slots):
+        x = left + (number % columns) * (width + _GAP)
+        top = y + (number // columns) * (height + PICTURE_CAPTION + _GAP)
+        found = loaded[slot.index] if slot.index < len(loaded) else None
+        bottom = max(bottom, _cell(canvas, slot, found, x, top, width, height))
+    return bottom
+
+
+def _cell(
+    canvas: Canvas, slot: sheets.PictureSlot, found: Loaded | None, x: float, y: float, width: float, height: float
+) -> float:
+    palette = canvas.palette
+    caption, size = canvas.fit(slot.caption, width - 8, (25, 22))
+    if found is None:
+        height = min(height, width)
+        canvas.box(x, y, x + width, y + height, palette.panel, radius=8)
+        canvas.text(x + width / 2, y + height / 2, "此图像未能取得", 28, fill=palette.odd, anchor="mm")
+    else:
+        share = min(width / found.image.width, height / found.image.height)
+        shown = (max(1, canvas.px(found.image.width * share)), max(1, canvas.px(found.image.height * share)))
+        height = found.image.height * share
+        canvas.box(x, y, x + width, y + height, (6, 7, 8), radius=0)
+        inset = (width - found.image.width * share) / 2
+        canvas.paste(found.image.resize(shown, Image.Resampling.LANCZOS), x + inset, y)
+        if found.mm_per_pixel is not None:
+            _scale_bar(canvas, found.mm_per_pixel / share, x + inset, y + height, found.image.width * share)
+    canvas.text(x + 4, y + height + PICTURE_CAPTION / 2 + 2, caption, size, fill=palette.muted, anchor="lm")
+    return y + height + PICTURE_CAPTION + _GAP
+
+
+def _scale_bar(canvas: Canvas, mm_per_unit: float, x: float, bottom: float, width: float) -> None:
+    """A bar of a round length, at most a quarter of the picture, over the picture's lower left corner."""
+    length = max((mm for mm in _LENGTHS_MM if mm / mm_per_unit <= width / 4), default=None)
+    if length is None:
+        return
+    wide, white = length / mm_per_unit, (236, 238, 240)
+    left, top = x + 20, bottom - 26
+    words = f"{length // 10} cm" if length >= 10 else f"{length} mm"
+    canvas.box(left - 8, top - 40, left + max(wide, canvas.measure(words, 22)) + 10, bottom - 12, (10, 12, 14), radius=6)
+    canvas.box(left, top, left + wide, top + 5, white)
+    for end in (left, left + wide - 3):
+        canvas.box(end, top - 8, end + 3, top + 5, white)
+    canvas.text(left, top - 22, words, 22, fill=white, anchor="lm")

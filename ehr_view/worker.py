@@ -1,0 +1,146 @@
+"""The drawing process, `python -m ehr_view.worker`: takes one page after another on standard input, answers on standard output.
+
+It has no database and no network; the key of the forensic mark comes with the first frame. A job that lasts too long ends it.
+It goes when its input ends. No page leaves it unmarked: `marked` is the only thing that is ever written out.
+
+Frames, both ways: 4 bytes of length, a JSON head, then as many bytes as the head says. First frame: `{"key": hex}`, no answer.
+"""
+
+import os
+import resource
+import signal
+import sys
+from datetime import datetime
+from typing import BinaryIO, Final
+
+import msgspec
+from PIL import Image
+
+from ehr_view.domain.sheets import Sheet
+from ehr_view.drawing.page import draw_sheet, marked
+from ehr_view.drawing.pictures import MAX_PIXELS, Loaded, load
+from watermark.fonts import UndrawableText, load_face
+from watermark.visible import VisibleMark
+
+LENGTH_BYTES: Final = 4
+_OPEN_FILES: Final = 64
+_NICENESS: Final = 3
+_COMMON: Final = "0123456789.–≤≥%/()（）：，。、项目结果单位参考区间上次检验病历处方影像日期科室医师标本部位岁男女 gmolLUfp⁹¹²μ"
+
+
+class PictureHead(msgspec.Struct, frozen=True):
+    """A picture that follows the head. `size` 0: it could not be had."""
+
+    size: int
+    mm_per_pixel: float | None = None
+    columns: int | None = None
+
+
+class MarkHead(msgspec.Struct, frozen=True):
+    viewer: str
+    staff_number: str
+    phone_tail: str
+    at: datetime
+    order_number: str
+    view_id: int
+
+
+class Job(msgspec.Struct, frozen=True):
+    sheet: Sheet
+    subject: str
+    mark: MarkHead
+    width: int
+    dark: bool
+    mime: str
+    pictures: tuple[PictureHead, ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`refused`: why there is no page (`glyph`, `mark`, `broken`)."""
+
+    size: int = 0
+    width: int = 0
+    height: int = 0
+    refused: str = ""
+    detail: str = ""
+
+
+def main(memory_bytes: int, limit_seconds: int) -> None:
+    """Work until the input ends. `limit_seconds` is for one job, by the wall clock."""
+    jobs, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # what a library prints must not stand between answers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the program that started us decides
+    first = _read_head(jobs)
+    if first is None:
+        return
+    key = bytes.fromhex(msgspec.json.decode(first)["key"])
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    _warm()
+    _confine(memory_bytes)
+    while (head := _read_head(jobs)) is not None:
+        job = msgspec.json.decode(head, type=Job)
+        pictures = [jobs.read(picture.size) for picture in job.pictures]
+        signal.alarm(limit_seconds)
+        answer, data = _answer(job, pictures, key)
+        signal.alarm(0)
+        line = msgspec.json.encode(answer)
+        answers.write(len(line).to_bytes(LENGTH_BYTES, "big") + line + data)
+        answers.flush()
+
+
+def _confine(memory_bytes: int) -> None:
+    os.nice(_NICENESS)
+    for what, limit in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+    ):
+        resource.setrlimit(what, (limit, limit))
+
+
+def _warm() -> None:
+    """Rasterise what stands on nearly every page before the first job."""
+    for size, bold in ((25, False), (30, False), (30, True), (24, False), (34, False), (44, True)):
+        face = load_face(size, bold)
+        for char in _COMMON:
+            face.glyph(char)
+
+
+def _answer(job: Job, pictures: list[bytes], key: bytes) -> tuple[Answer, bytes]:
+    try:
+        data, width, height = render(job, pictures, key)
+    except UndrawableText as refusal:
+        return Answer(refused="glyph", detail=str(refusal)), b""
+    except MemoryError:
+        return Answer(refused="broken", detail="memory"), b""
+    except Exception as error:  # whatever it is, there is no page, and the next job must not suffer
+        return Answer(refused="broken", detail=type(error).__name__), b""
+    return Answer(size=len(data), width=width, height=height), data
+
+
+def render(job: Job, pictures: list[bytes], key: bytes) -> tuple[bytes, int, int]:
+    """The page, marked and encoded; its size. Raises UndrawableText."""
+    mark = VisibleMark(
+        viewer=job.mark.viewer,
+        staff_number=job.mark.staff_number,
+        phone_tail=job.mark.phone_tail,
+        at=job.mark.at,
+        order_number=job.mark.order_number,
+    )
+    loaded: list[Loaded | None] = [
+        load(data, head.mm_per_pixel, head.columns) if data else None for data, head in zip(pictures, job.pictures, strict=True)
+    ]
+    image = draw_sheet(job.sheet, job.subject, job.mark.order_number, width=job.width, dark=job.dark, loaded=loaded)
+    return marked(image, mark, job.mark.view_id, key=key, dark=job.dark, mime=job.mime)
+
+
+def _read_head(jobs: BinaryIO) -> bytes | None:
+    length = jobs.read(LENGTH_BYTES)
+    if len(length) < LENGTH_BYTES:
+        return None
+    return jobs.read(int.from_bytes(length, "big"))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
