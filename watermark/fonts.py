@@ -73,6 +73,11 @@ def _open(source: _Source, size: int, *, bold: bool) -> ImageFont.FreeTypeFont:
     return font
 
 
+def pillow_font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The first source as Pillow's own font, for comparison; it has no fallback and draws what it lacks as a box."""
+    return _open(_SOURCES[0], size, bold=bold)
+
+
 def _rasterise(font: ImageFont.FreeTypeFont, char: str) -> Glyph:
     left, top, right, bottom = (round(edge) for edge in font.getbbox(char, anchor="ls"))
     advance = font.getlength(char)
