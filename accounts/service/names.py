@@ -37,14 +37,17 @@ class NameService:
                 names[account_id] = known[1]
         missing = set(account_ids) - names.keys()
         if missing:
-            names |= await self._look_up(missing, now)
+            found = await self._look_up(missing)
+            self._remember(found, now)
+            names |= found
         return names
 
     async def get_name(self, account_id: str) -> str:
-        """The name as it is now; empty for an account that is unknown."""
-        return (await self._look_up({account_id}, self.clock.now_ms())).get(account_id, "")
+        """The name as it is now; empty for an account that is unknown. Not remembered: who signs in for the first time is about
+        to say what the account's patient is called."""
+        return (await self._look_up({account_id})).get(account_id, "")
 
-    async def _look_up(self, account_ids: set[str], now_ms: int) -> dict[str, str]:
+    async def _look_up(self, account_ids: set[str]) -> dict[str, str]:
         doctors = await self.doctors.find_many(account_ids)
         names = {doctor.id: doctor.name for doctor in doctors.values()}
         if left := account_ids - names.keys():
@@ -54,9 +57,11 @@ class NameService:
             names |= {account.id: account.name or mask_phone(account.phone) for account in accounts.values()}
         if left := account_ids - names.keys():
             names |= await self.staff.list_named(left)
+        return names
+
+    def _remember(self, names: Mapping[str, str], now_ms: int) -> None:
         for account_id, name in names.items():
             self._known[account_id] = (now_ms, name)
             self._known.move_to_end(account_id)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        return names

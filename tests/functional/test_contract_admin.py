@@ -285,10 +285,10 @@ async def test_the_demo_says_who_can_sign_in(world: World) -> None:
     assert (len(demo["patients"]), len(demo["doctors"])) == (8, 12)
     assert {role for each in demo["staff"] for role in each["roles"]} == set(demo["staff"][0]["roles"])
     assert all(len(base64.b32decode(each["totp_secret"])) == 20 for each in demo["staff"])
-    patient = await world.patient(demo["patients"][6]["phone"])
+    patient = await world.patient(demo["patients"][5]["phone"])
     (mine,) = (await patient.get("/patients"))["items"]
-    assert (mine["name"], mine["default"]) == (demo["patients"][6]["name"], True)
-    doctor = await world.doctor(demo["doctors"][10]["phone"])
+    assert (mine["name"], mine["default"]) == (demo["patients"][5]["name"], True)
+    doctor = await world.doctor(demo["doctors"][9]["phone"])
     settings = await doctor.get("/desk/settings")
     assert (settings["accepting"], settings["daily_maximum"]) == (True, None)
 

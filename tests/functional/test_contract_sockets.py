@@ -246,9 +246,8 @@ async def test_a_message_reaches_every_socket_but_the_one_that_sent_it(talk: Tal
         "corrects": None,
         "closes": None,
     }
-    me = talk.pair.patient.session
-    assert me is not None
-    assert message["sender"] == {"account_id": talk.pair.patient.account_id, "role": "patient", "name": me["account"]["name"]}
+    me = await talk.pair.patient.get("/me")
+    assert message["sender"] == {"account_id": talk.pair.patient.account_id, "role": "patient", "name": me["name"]}
     assert await talk.told(2, except_=sender) == [message] * 3
     await sender.quiet()
     assert [each for each in sender.all("message.new") if each["seq"] == 2] == []
@@ -273,6 +272,10 @@ async def test_every_part_goes_both_ways(talk: Talk) -> None:
         other = talk.pair.doctor if client is talk.pair.patient else talk.pair.patient
         for media_id in (image, voice):
             (await other.ask("POST", f"/media/{media_id}/links", {})).ok()
+        recall = {"conversation_id": talk.id, "client_id": uuid.uuid4().hex, "seq": message["seq"]}
+        await sockets[0].ok("message.recall", recall)
+        for media_id in (image, voice):
+            (await other.ask("POST", f"/media/{media_id}/links", {})).refused(404, "media.not_found")
 
 
 async def test_media_that_is_not_ones_own_or_of_another_kind_is_refused(talk: Talk) -> None:

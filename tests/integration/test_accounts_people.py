@@ -145,6 +145,14 @@ async def test_an_account_is_called_by_its_default_patient_else_by_its_masked_ph
     assert (await accounts.patient()).name == "王小明"
 
 
+async def test_the_name_at_sign_in_is_not_remembered_beyond_the_first_patient(accounts: Accounts) -> None:
+    opened = await accounts.patient()
+    account_id = opened.session.holder.account_id
+    assert opened.name == "138****1234"
+    await accounts.patients.add_patient(patient_actor(account_id), new_id(), adult(name="王小明"))
+    assert (await accounts.names.find_names([account_id]))[account_id] == "王小明"
+
+
 async def test_doctors_are_found_by_every_way_that_people_look(accounts: Accounts) -> None:
     await _add_doctor(accounts)
     await _add_doctor(accounts, "张伟", "13900000001", "儿科", "小儿肺炎、哮喘")
