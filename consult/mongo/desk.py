@@ -49,15 +49,16 @@ class MongoPlaces:
         has_room: Document = {"$or": [{"$eq": ["$limit", None]}, {"$lt": [{"$size": "$order_ids"}, "$limit"]}]}
         take: Document = {"$push": {"order_ids": order_id}}
         query = key | {"order_ids": {"$ne": order_id}, "$expr": has_room}
-        if (await self._days.update_one(query, take)).matched_count == 1:
-            return True
-        stored = await self._days.find_one(key, projection={"order_ids": True})
-        if stored is None:
-            await self._begin(hospital_id, doctor_id, day)
+        # Twice: between a take that found no day and the look at it, another attempt may have begun the day.
+        for _ in range(2):
             if (await self._days.update_one(query, take)).matched_count == 1:
                 return True
             stored = await self._days.find_one(key, projection={"order_ids": True})
-        return stored is not None and order_id in stored["order_ids"]
+            if stored is None:
+                await self._begin(hospital_id, doctor_id, day)
+            elif order_id in stored["order_ids"]:
+                return True
+        return False
 
     async def free(self, hospital_id: str, doctor_id: str, day: str, order_id: str) -> None:
         await self._days.update_one(_day_key(hospital_id, doctor_id, day), {"$pull": {"order_ids": order_id}})

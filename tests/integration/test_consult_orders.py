@@ -17,6 +17,7 @@ from consult.errors import (
     OrderRevisitUnavailable,
     OrderTransitionRefused,
 )
+from consult.mongo import MongoPlaces
 from consult.wire import order_out, to_payload
 from server.kernel.actor import system_actor
 from server.kernel.clock import iso
@@ -255,6 +256,15 @@ async def test_cancel_and_capture_at_once_have_one_winner(world: World) -> None:
             assert payment_id not in world.payments.surplus
             assert order.status in (OrderStatus.AWAITING_DOCTOR, OrderStatus.REFUNDING)
         assert isinstance(cancelled, OrderTransitionRefused) is (order.status is OrderStatus.AWAITING_DOCTOR)
+
+
+async def test_whoever_begins_a_day_at_the_same_moment_gets_a_place_in_it(world: World) -> None:
+    """A day without a maximum refuses nobody, also while several attempts make its document."""
+    places = MongoPlaces(world.database)
+    for _ in range(20):
+        doctor_id = new_id()
+        taken = await asyncio.gather(*(places.take("default", doctor_id, "2026-11-22", new_id()) for _ in range(10)))
+        assert taken == [True] * 10
 
 
 async def test_fifty_parallel_payers_get_exactly_the_daily_maximum(world: World) -> None:
