@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr
+from pymongo.errors import OperationFailure
 from rich.console import Console
 from rich.table import Table
 
@@ -15,6 +17,10 @@ from server.app.schemas import schema_files
 from server.app.settings import Settings
 from server.app.wiring import Addresses, Product, product
 from server.kernel.money import yuan_text
+from server.kernel.mongo import Database
+
+_TRANSACTIONS: Final = "transactionLifetimeLimitSeconds"
+_LONGEST_TRANSACTION_SECONDS: Final = 10
 
 _out = Console(highlight=False, soft_wrap=True)
 
@@ -59,7 +65,8 @@ async def check_all(settings: Settings) -> int:
             wrong.append("the database is not migrated: run `yunzhen migrate`")
         if not await made.clock_guard.check():
             wrong.append("this machine's clock is more than 2 s from MongoDB's: no deadline would be decided")
-    for warning in _warnings(settings):
+        warnings = _warnings(settings) + await _database_warnings(made.database)
+    for warning in warnings:
         _out.print(f"[yellow]warning[/] {warning}")
     for fault in wrong:
         _out.print(f"[red]wrong[/] {fault}")
@@ -74,6 +81,18 @@ def _print_settings(settings: Settings) -> None:
         shown = "(set)" if isinstance(value, SecretStr) else settings.model_dump(mode="json")[name]
         table.add_row(f"YZ_{name.upper()}", str(shown), "" if name in settings.model_fields_set else "default")
     _out.print(table)
+
+
+async def _database_warnings(database: Database) -> list[str]:
+    """What the database would tell us only if asked, and may not tell us at all."""
+    try:
+        found = await database.client.admin.command({"getParameter": 1, _TRANSACTIONS: 1})
+    except OperationFailure:
+        return []
+    if found[_TRANSACTIONS] <= _LONGEST_TRANSACTION_SECONDS:
+        return []
+    what = "a process that is killed while it books keeps that payment locked for so long"
+    return [f"MongoDB's {_TRANSACTIONS} is {found[_TRANSACTIONS]}: {what}; set it to 5"]
 
 
 def _warnings(settings: Settings) -> list[str]:

@@ -28,6 +28,10 @@ REPLICA_SET: Final = "rs0"
 CACHE_GB: Final = 1.0
 """What mongod's storage engine may keep in memory. It takes no less than 0.25."""
 
+TRANSACTION_SECONDS: Final = 5
+"""What a process that was killed in a transaction had written stays locked for about so long: MongoDB waits a minute if it is
+not told, and all that while nobody else can touch that payment."""
+
 _START_SECONDS: Final = 60.0
 _SHARE_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 3.0
@@ -380,9 +384,14 @@ class _Mongod(_Program):
             "--replSet": REPLICA_SET,
             "--wiredTigerCacheSizeGB": str(CACHE_GB),
             "--oplogSize": "2048",
-            "--setParameter": "diagnosticDataCollectionEnabled=false",
         }
-        return [str(mongod_binary()), *(word for pair in arguments.items() for word in pair), "--quiet", "--nounixsocket"]
+        parameters = {
+            "diagnosticDataCollectionEnabled": "false",
+            "transactionLifetimeLimitSeconds": str(TRANSACTION_SECONDS),
+        }
+        words = [word for pair in arguments.items() for word in pair]
+        words += [word for name, value in parameters.items() for word in ("--setParameter", f"{name}={value}")]
+        return [str(mongod_binary()), *words, "--quiet", "--nounixsocket"]
 
     async def _until_serving(self, child: Child) -> None:
         # Imported while mongod starts: whoever only supervises has no other use for a driver.
