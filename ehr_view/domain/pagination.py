@@ -24,7 +24,7 @@ from ehr_view.domain.records import (
 )
 from ehr_view.domain.sheets import AnyBlock, Sheet
 from ehr_view.domain.trends import Trend
-from ehr_view.domain.typography import clean, medical, text_width, unit_text, wrap, wrap_whole
+from ehr_view.domain.typography import clean, is_whole, medical, text_width, unit_text, wrap, wrap_whole
 from server.kernel.clock import to_ms
 
 PAGE_WIDTH: Final = 1080
@@ -49,7 +49,7 @@ ROW_LINES: Final = (38, 34, 31)
 ROW_PADS: Final = (22, 14, 7)
 ROW_SIZES: Final = (30, 28, 25)
 SMALL_SIZES: Final = (25, 24, 22)
-COLUMNS: Final = (322, 196, 172, 158, 120)
+COLUMNS: Final = (318, 184, 166, 172, 128)
 """Name, value, unit, range, previous."""
 CELL_PAD: Final = 10
 FLAG_WIDTH: Final = 46
@@ -316,11 +316,14 @@ def figure(number: float) -> str:
 
 
 def row_cells(row: sheets.Row, density: int, widths: Sequence[int] = COLUMNS) -> tuple[list[str], ...]:
-    """The lines of each of a row's cells."""
+    """The lines of each of a row's cells. A figure, range or unit stays on one line, set smaller if too wide."""
     return tuple(
-        [text] if text_width(text) <= most else wrap(text, most)
-        for text, most in zip(_texts(row), _room(density, widths), strict=True)
+        _lines(text, most, column) for column, (text, most) in enumerate(zip(_texts(row), _room(density, widths), strict=True))
     )
+
+
+def _lines(text: str, most: int, column: int) -> list[str]:
+    return [text] if text_width(text) <= most or (column > 0 and is_whole(text)) else wrap(text, most)
 
 
 def _texts(row: sheets.Row) -> tuple[str, ...]:
@@ -341,10 +344,7 @@ def row_height(row: sheets.Row, density: int) -> int:
 
 def _heights(rows: Sequence[sheets.Row], density: int) -> list[int]:
     room = _room(density, COLUMNS)
-    counts = (
-        max(1 if text_width(text) <= most else len(wrap(text, most)) for text, most in zip(_texts(row), room, strict=True))
-        for row in rows
-    )
+    counts = (max(len(_lines(text, room[column], column)) for column, text in enumerate(_texts(row))) for row in rows)
     return [lines * ROW_LINES[density] + ROW_PADS[density] for lines in counts]
 
 

@@ -17,6 +17,8 @@ _ION: Final = re.compile(r"(?<![A-Za-z])(K|Na|Li|H|Ca2|Mg2|Fe2|Fe3|Cl|HCO3|NH4|P
 _SUB_IN_ION: Final = {"HCO3": "HCO₃", "NH4": "NH₄", "PO43": "PO₄³", "Ca2": "Ca²", "Mg2": "Mg²", "Fe2": "Fe²", "Fe3": "Fe³"}
 _UNITS: Final = {
     "1": "",
+    "{ratio}": "",
+    "{INR}": "",
     "Cel": "℃",
     "[degF]": "℉",
     "[pH]": "",
@@ -40,9 +42,29 @@ _CONTROL: Final = re.compile(
 )
 _NO_START: Final = frozenset("，。、；：！？）】》」』”’％%℃,.;:!?)]}>·…—～")
 _NO_END: Final = frozenset("（【《「『“‘([{<")
-_MOST_CARRIED: Final = 16
-_NARROW: Final = frozenset("iljI|!'.,:;`")
-_WIDE: Final = frozenset("mwMW@%&QOG—…")
+_MOST_CARRIED: Final = 24
+_MOST_WHOLE: Final = 16
+_ASCII: Final = {
+    char: width
+    for width, chars in (
+        (240, " "),
+        (320, "ijl|"),
+        (340, "I',.:;"),
+        (400, "()[]{}/\\-f"),
+        (450, "rt"),
+        (530, "s?*z"),
+        (560, "cx"),
+        (610, '0123456789#$+<=>^~_!"JLYaegkvy`'),
+        (660, "AEFSTVXZbdhnopqu`"),
+        (700, "BCKPR"),
+        (780, "DGHNOQU&"),
+        (880, "Mw"),
+        (980, "Wm%"),
+        (1030, "@"),
+    )
+    for char in chars
+}
+_OTHERS: Final = {**dict.fromkeys("–⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉°", 560), **dict.fromkeys("αβγδεκμσ", 690)}
 
 
 def clean(text: str) -> str:
@@ -71,15 +93,11 @@ def medical(text: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _char_width(char: str) -> int:
-    if char < "\x7f":
-        if char in _NARROW:
-            return 380
-        if char in _WIDE:
-            return 1000
-        return 760 if char.isupper() else 640
+    if (known := _ASCII.get(char) or _OTHERS.get(char)) is not None:
+        return known
     if unicodedata.combining(char):
         return 0
-    return 1000 if unicodedata.east_asian_width(char) in "WFA" else 780
+    return 780 if char < "\u0180" else 1000
 
 
 def text_width(text: str) -> int:
@@ -110,7 +128,7 @@ def wrap_whole(text: str, width: int) -> list[str]:
 def _wrap_paragraph(text: str, width: int) -> list[str]:
     lines, line, used = [], "", 0
     for piece in _tokens(text, width):
-        wide = 0 if piece == " " and used + 380 > width else text_width(piece)
+        wide = 0 if piece == " " and used + _ASCII[" "] > width else text_width(piece)
         if line and used + wide > width:
             carried = _carried(line, piece)
             lines.append(line[: len(line) - len(carried)])
@@ -125,10 +143,21 @@ def _wrap_paragraph(text: str, width: int) -> list[str]:
 def _carried(line: str, piece: str) -> str:
     """What goes over to the next line with the piece, so that neither line breaks where it must not."""
     for count in range(min(len(line) - 1, _MOST_CARRIED) + 1):
-        before, after = line[len(line) - count - 1], (line[len(line) - count :] + piece)[0]
-        if after not in _NO_START and before not in _NO_END and not (count and _is_word(before) and _is_word(after)):
-            return line[len(line) - count :]
+        place = len(line) - count
+        before, after = line[place - 1], (line[place:] + piece)[0]
+        is_inside = count > 0 and _is_word(before) and _is_word(after)
+        is_unit = (
+            count > 0 and before == " " and line[place - 2 : place - 1].isdigit() and _is_word(after) and not after.isdigit()
+        )
+        is_gap = count > 0 and after == " "
+        if after not in _NO_START and before not in _NO_END and not (is_inside or is_unit or is_gap):
+            return line[place:]
     return ""
+
+
+def is_whole(text: str) -> bool:
+    """Whether this is one short figure, range or unit, which must never be cut into two lines: `12.` and `5` are two values."""
+    return len(text) <= _MOST_WHOLE and not any(unicodedata.east_asian_width(char) in "WF" for char in text)
 
 
 def _is_word(char: str) -> bool:
@@ -136,11 +165,15 @@ def _is_word(char: str) -> bool:
 
 
 def _tokens(text: str, width: int) -> list[str]:
-    """Single wide characters and whole Latin words; a word wider than a line is cut."""
+    """Single wide characters and whole Latin words, a figure with its unit (`42 mm`); a word wider than a line is cut."""
     tokens: list[str] = []
     word = ""
-    for char in text:
-        if char == " " or unicodedata.east_asian_width(char) in "WF":
+    for place, char in enumerate(text):
+        following = text[place + 1 : place + 2]
+        holds = (
+            char == " " and word[-1:].isdigit() and following != " " and _is_word(following or " ") and not following.isdigit()
+        )
+        if not holds and (char == " " or unicodedata.east_asian_width(char) in "WF"):
             if word:
                 tokens.append(word)
                 word = ""

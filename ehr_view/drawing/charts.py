@@ -1,6 +1,7 @@
 """The course of a test: reference band, line, dots in the colour of their flag, the last value in large type."""
 
 import math
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -64,24 +65,29 @@ def _plot(canvas: Canvas, block: sheets.Chart, left: float, right: float, top: f
 
 
 def _labels(canvas: Canvas, block: sheets.Chart, places: list[tuple[float, float]], top: float, bottom: float) -> None:
-    """The values at the ends and at the extremes."""
+    """The values at the ends and at the extremes, each where the line is not."""
     numbers = [dot.number for dot in block.dots]
-    chosen = {0, len(numbers) - 1, numbers.index(max(numbers)), numbers.index(min(numbers))}
+    lowest = numbers.index(min(numbers))
+    chosen = {0, len(numbers) - 1, numbers.index(max(numbers)), lowest}
+    edge = places[0][0] - 10
     taken: list[tuple[float, float]] = []
     for index in sorted(chosen, reverse=True):
         x, y = places[index]
-        width = canvas.measure(block.dots[index].value, 24, bold=True)
-        if any(x - width / 2 < r and x + width / 2 > left for left, r in taken):
+        words = block.dots[index].value
+        half = canvas.measure(words, 24, bold=True) / 2
+        is_low = index == lowest and len(set(numbers)) > 1
+        if is_low and bottom - y < 40:
+            x, y = x + half + 16, y - 4
+        else:
+            x, y = max(x, edge + half), y + 26 if is_low or y - top < 36 else y - 26
+        if any(x - half < r and x + half > left for left, r in taken):
             continue
-        above = y - top > 36
-        colour = colour_of(canvas.palette, block.dots[index].flag)
-        canvas.text(x, y - 26 if above else y + 26, block.dots[index].value, 24, fill=colour, bold=True, anchor="mm")
-        taken.append((x - width / 2 - 10, x + width / 2 + 10))
+        canvas.text(x, y, words, 24, fill=colour_of(canvas.palette, block.dots[index].flag), bold=True, anchor="mm")
+        taken.append((x - half - 10, x + half + 10))
 
 
-def _days(canvas: Canvas, block: sheets.Chart, across: object, bottom: float) -> None:
+def _days(canvas: Canvas, block: sheets.Chart, place: Callable[[int], float], bottom: float) -> None:
     """Dates below, as many as fit."""
-    place = across if callable(across) else float
     end = -math.inf
     dots = [block.dots[-1], *block.dots[:-1]]
     last_left = place(block.dots[-1].at_ms) - canvas.measure("2026-01", 22) / 2 - 16

@@ -68,7 +68,6 @@ def _cell(
         share = min(width / found.image.width, height / found.image.height)
         shown = (max(1, canvas.px(found.image.width * share)), max(1, canvas.px(found.image.height * share)))
         height = found.image.height * share
-        canvas.box(x, y, x + width, y + height, (6, 7, 8), radius=0)
         inset = (width - found.image.width * share) / 2
         canvas.paste(found.image.resize(shown, Image.Resampling.LANCZOS), x + inset, y)
         if found.mm_per_pixel is not None:

@@ -19,6 +19,7 @@ from ehr_view.domain.pagination import (
 from ehr_view.drawing.canvas import Canvas
 from ehr_view.drawing.palette import colour_of, tint_of
 
+_LEAST: Final = 12
 _TITLES: Final = ("项目", "结果", "单位", "参考区间", "上次")
 
 
@@ -54,24 +55,34 @@ def _row(
     top = y + ROW_PADS[density] / 2 + line / 2
     for n, words in enumerate(cells[0]):
         canvas.text(edges[0] + CELL_PAD, top + n * line, words, size, fill=colour if row.flag else None, anchor="lm")
-    _value(canvas, row, cells[1], edges[2], top, line, size, density)
-    for column, ink in ((2, palette.muted), (3, palette.muted)):
+    _value(canvas, row, cells[1], widths[1] - CELL_PAD - FLAG_WIDTH, edges[2], top, size, density)
+    for column in (2, 3):
         for n, words in enumerate(cells[column]):
-            canvas.text(edges[column] + CELL_PAD, top + n * line, words, small, fill=ink, anchor="lm")
+            fitting = _fitting(canvas, words, widths[column] - CELL_PAD - 4, small)
+            canvas.text(edges[column] + CELL_PAD, top + n * line, words, fitting, fill=palette.muted, anchor="lm")
     for n, words in enumerate(cells[4]):
-        width = canvas.text(edges[4] + CELL_PAD, top + n * line, words, small, fill=palette.muted, anchor="lm")
+        fitting = _fitting(canvas, words, widths[4] - CELL_PAD, small)
+        width = canvas.text(edges[4] + CELL_PAD, top + n * line, words, fitting, fill=palette.muted, anchor="lm")
         room = edges[5] - edges[4] - CELL_PAD - width
         if n == 0 and row.move and room > small:
             canvas.arrow(edges[4] + CELL_PAD + width + small * 0.55, top, small * 0.6, palette.muted, up=row.move > 0)
     return y + height
 
 
+def _fitting(canvas: Canvas, words: str, room: float, size: int, *, bold: bool = False) -> int:
+    """The size at which a figure, range or unit fits its cell; never cut."""
+    while size > _LEAST and canvas.measure(words, size, bold=bold) > room:
+        size -= 1
+    return size
+
+
 def _value(
-    canvas: Canvas, row: sheets.Row, lines: list[str], right: int, top: float, line: int, size: int, density: int
+    canvas: Canvas, row: sheets.Row, lines: list[str], room: float, right: int, top: float, size: int, density: int
 ) -> None:
     """The value, to the right; its arrow behind it; a critical one in a filled box."""
-    palette, colour = canvas.palette, colour_of(canvas.palette, row.flag)
+    palette, colour, line = canvas.palette, colour_of(canvas.palette, row.flag), ROW_LINES[density]
     edge = right - CELL_PAD - FLAG_WIDTH
+    size = min((_fitting(canvas, words, room, size, bold=bool(row.flag)) for words in lines), default=size)
     is_critical = row.flag in ("HH", "LL")
     if is_critical:
         width = max((canvas.measure(words, size, bold=True) for words in lines), default=0)

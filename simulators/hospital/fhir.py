@@ -196,7 +196,11 @@ def _prescriptions(history: History) -> Iterator[Resource]:
 def _dose(words: str) -> Resource:
     """`0.5 g` and `4盒` as quantities."""
     figure = "".join(c for c in words if c in "0123456789.")
-    return {"value": float(figure), "unit": words.removeprefix(figure).strip()} if figure else {"unit": words}
+    return (
+        {"value": float(figure) if "." in figure else int(figure), "unit": words.removeprefix(figure).strip()}
+        if figure
+        else {"unit": words}
+    )
 
 
 def _reports(history: History) -> Iterator[Resource]:
