@@ -14,7 +14,7 @@ from tests.support.product import Product, start_product
 
 pytestmark = pytest.mark.slow
 
-VALIDITY, UNPAID, RECALL = timedelta(seconds=6), timedelta(seconds=4), timedelta(seconds=2)
+VALIDITY, UNPAID, RECALL = timedelta(seconds=5), timedelta(seconds=3), timedelta(seconds=2)
 RATES = {"YZ_MESSAGE_RATE": "20/s", "YZ_HTTP_RATE": "40/s", "YZ_SMS_PER_PHONE": "5/10m", "YZ_PATIENT_BURST": "30"}
 
 
@@ -22,7 +22,7 @@ RATES = {"YZ_MESSAGE_RATE": "20/s", "YZ_HTTP_RATE": "40/s", "YZ_SMS_PER_PHONE": 
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """A product in a hurry, with limits that are met."""
     loop = asyncio.new_event_loop()
-    windows = {"YZ_CONSULT_VALIDITY": "6s", "YZ_UNPAID_TIMEOUT": "4s", "YZ_RECALL_WINDOW": "2s"}
+    windows = {"YZ_CONSULT_VALIDITY": "5s", "YZ_UNPAID_TIMEOUT": "3s", "YZ_RECALL_WINDOW": "2s"}
     small = {"YZ_DEMO_DOCTORS": "2", "YZ_DEMO_PATIENTS": "1", "YZ_CONSULT_REPLIES": "2", "YZ_SWEEP_INTERVAL": "500ms"}
     folder = tmp_path_factory.mktemp("hasty") / "var"
     running = loop.run_until_complete(start_product(folder, **windows, **small, **RATES))
