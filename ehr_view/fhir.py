@@ -63,14 +63,18 @@ class FhirClient:
         if self._session is not None:
             await self._session.close()
 
-    async def search(self, kind: str, words: Mapping[str, str], *, in_body: bool = False) -> Found:
-        """All pages of a search, within the time limit over all of them. Never raises: `failure` says what went wrong.
+    def deadline(self) -> float:
+        """The time limit from now on, on the loop's clock, for all requests of one question."""
+        return asyncio.get_running_loop().time() + self._limit_seconds
+
+    async def search(self, kind: str, words: Mapping[str, str], until: float, *, in_body: bool = False) -> Found:
+        """All pages of a search, until that deadline. Never raises: `failure` says what went wrong.
 
         `in_body`: ask by POST, for words that must not stand in an address.
         """
         found = Found()
         try:
-            async with asyncio.timeout(self._limit_seconds):
+            async with asyncio.timeout_at(until):
                 await self._search(found, kind, {**words, "_count": str(_PAGE)}, in_body=in_body)
         except TimeoutError:
             found.failure = MissingReason.TIMED_OUT
@@ -78,11 +82,11 @@ class FhirClient:
             found.failure = failure.reason
         return found
 
-    async def read(self, reference: str) -> Resource:
+    async def read(self, reference: str, until: float) -> Resource:
         """One resource by its relative reference (`Binary/1`). Raises FhirFailure."""
         url = self._below(reference)
         try:
-            async with asyncio.timeout(self._limit_seconds):
+            async with asyncio.timeout_at(until):
                 return await self._request("GET", url)
         except TimeoutError as error:
             raise FhirFailure(MissingReason.TIMED_OUT) from error

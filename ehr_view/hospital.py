@@ -42,7 +42,6 @@ _PARTS: Final[Mapping[str, Part]] = {
     "ImagingStudy": Part.IMAGING,
 }
 _AT_ONCE: Final = 8
-_NOTES_SECONDS: Final = 3.0
 
 
 class FhirHospital:
@@ -57,16 +56,19 @@ class FhirHospital:
         await self._dicomweb.close()
 
     async def fetch_chart(self, hospital_id: str, patient: PatientRef) -> Chart:
-        people = await self._find(patient)
+        until = self._fhir.deadline()
+        people = await self._find(patient, until)
         if not people:
             return Chart((), is_known=False)
         ids = [str(person["id"]) for person in people]
-        found = dict(zip(_PARTS, await asyncio.gather(*(self._part(kind, ids) for kind in _PARTS)), strict=True))
+        texts: dict[str, str] = {}
+        missing: list[Missing] = []
+        parts = await asyncio.gather(*(self._part(kind, ids, until, texts, missing) for kind in _PARTS))
+        found = dict(zip(_PARTS, parts, strict=True))
         if all(part.failure is not None and not part.resources for part in found.values()):
             raise RecordSourceUnavailable
-        missing = _failures(found)
+        missing += _failures(found)
         own = {kind: _own(part.resources, set(ids), _PARTS[kind], missing) for kind, part in found.items()}
-        texts = await self._texts(own["DocumentReference"], missing)
         numbers = frozenset(str(i["value"]) for person in people for i in dicts(person.get("identifier")) if i.get("value"))
         records, unread = await asyncio.to_thread(_map_all, hospital_id, own, texts, numbers)
         return Chart(newest_first(records), tuple(_merged([*missing, *unread])))
@@ -78,63 +80,56 @@ class FhirHospital:
 
     async def has_visit(self, patient: PatientRef) -> bool:
         """Whether the hospital has seen this person (a finished encounter). Raises RecordSourceUnavailable."""
-        people = await self._find(patient)
-        ids = [str(person["id"]) for person in people]
+        until = self._fhir.deadline()
+        ids = [str(person["id"]) for person in await self._find(patient, until)]
         if not ids:
             return False
-        found = await self._part("Encounter", ids)
+        found = await self._fhir.search("Encounter", _of(ids), until)
         visits = [r for r in found.resources if r.get("status") == "finished" and _subject(r) in ids]
         if not visits and found.failure is not None:
             raise RecordSourceUnavailable
         return bool(visits)
 
-    async def _find(self, patient: PatientRef) -> list[Resource]:
+    async def _find(self, patient: PatientRef, until: float) -> list[Resource]:
         """The hospital's entries of this person: none, one, or several cards. Raises RecordIdentityMismatch."""
         system = _SYSTEMS.get(patient.id_type)
         identifier = f"{system}|{patient.id_number}" if system else patient.id_number
-        found = await self._fhir.search("Patient", {"identifier": identifier}, in_body=True)
+        found = await self._fhir.search("Patient", {"identifier": identifier}, until, in_body=True)
         if found.failure is not None and not found.resources:
             raise RecordSourceUnavailable
         if not all(is_same_person(person, patient) for person in found.resources):
             raise RecordIdentityMismatch
         return found.resources[:5]
 
-    async def _part(self, kind: str, ids: Sequence[str]) -> Found:
-        return await self._fhir.search(kind, {"patient": ",".join(f"Patient/{name}" for name in ids)})
+    async def _part(self, kind: str, ids: Sequence[str], until: float, texts: dict[str, str], missing: list[Missing]) -> Found:
+        """All resources of one type. Of documents also the words: they come into `texts`, by the document's id."""
+        found = await self._fhir.search(kind, _of(ids), until)
+        if kind == "DocumentReference":
+            own = [document for document in found.resources if _subject(document) in ids]
+            await self._texts(own, until, texts, missing)
+        return found
 
-    async def _texts(self, documents: Iterable[Resource], missing: list[Missing]) -> dict[str, str]:
-        """The text of each document by its id, those at a Binary fetched."""
-        texts: dict[str, str] = {}
+    async def _texts(self, documents: Iterable[Resource], until: float, texts: dict[str, str], missing: list[Missing]) -> None:
         room = asyncio.Semaphore(_AT_ONCE)
 
         async def take(document: Resource) -> None:
             async with room:
-                texts[str(document["id"])] = await self._text(document)
+                try:
+                    texts[str(document["id"])] = await self._text(document, until)
+                except FhirFailure as failure:
+                    missing.append(Missing(Part.NOTES, failure.reason, 1))
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    missing.append(Missing(Part.NOTES, MissingReason.UNREADABLE, 1))
 
-        tasks = [asyncio.create_task(take(document)) for document in documents]
-        if not tasks:
-            return texts
-        _, late = await asyncio.wait(tasks, timeout=_NOTES_SECONDS)
-        for task in late:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, FhirFailure):
-                missing.append(Missing(Part.NOTES, outcome.reason, 1))
-            elif isinstance(outcome, asyncio.CancelledError):
-                missing.append(Missing(Part.NOTES, MissingReason.TIMED_OUT, 1))
-            elif isinstance(outcome, ValueError | KeyError | TypeError | AttributeError):
-                missing.append(Missing(Part.NOTES, MissingReason.UNREADABLE, 1))
-            elif isinstance(outcome, BaseException):
-                raise outcome
-        return texts
+        await asyncio.gather(*(take(document) for document in documents))
 
-    async def _text(self, document: Resource) -> str:
+    async def _text(self, document: Resource, until: float) -> str:
         words = []
         for content in dicts(document.get("content")):
             attachment: Any = content.get("attachment")
             kind, data = str(attachment.get("contentType") or ""), attachment.get("data")
             if data is None:
-                binary = await self._fhir.read(str(attachment["url"]))
+                binary = await self._fhir.read(str(attachment["url"]), until)
                 kind, data = str(binary.get("contentType") or kind), binary.get("data")
             words.append(await asyncio.to_thread(mapping.attachment_text, kind, str(data)))
         return "\n".join(words)
@@ -161,6 +156,10 @@ def _name(name: Resource) -> str:
 
 def _plain(name: str) -> str:
     return "".join(name.split()).replace("•", "·").casefold()
+
+
+def _of(ids: Sequence[str]) -> dict[str, str]:
+    return {"patient": ",".join(f"Patient/{name}" for name in ids)}
 
 
 def _subject(resource: Resource) -> str:

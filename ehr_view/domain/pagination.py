@@ -65,7 +65,7 @@ PICTURE_CAPTION: Final = 44
 MAX_PAGES: Final = 400
 """What goes beyond is left out, and the last page says so."""
 
-MAX_TEXT: Final = 200_000
+MAX_TEXT: Final = 80_000
 """Characters of one document that are set; the page says what was left out."""
 
 SHANGHAI: Final = timezone(timedelta(hours=8))

@@ -91,7 +91,14 @@ def medical(text: str) -> str:
     return _ION.sub(lambda found: _SUB_IN_ION.get(found[1], found[1]) + found[2].translate(_SUPERSCRIPT), text)
 
 
-@lru_cache(maxsize=65536)
+class _Widths(dict[str, int]):
+    """Widths of characters, each found once."""
+
+    def __missing__(self, char: str) -> int:
+        width = self[char] = _char_width(char)
+        return width
+
+
 def _char_width(char: str) -> int:
     if (known := _ASCII.get(char) or _OTHERS.get(char)) is not None:
         return known
@@ -100,9 +107,12 @@ def _char_width(char: str) -> int:
     return 780 if char < "\u0180" else 1000
 
 
+_WIDTHS: Final = _Widths()
+
+
 def text_width(text: str) -> int:
     """At most how wide a line is, in thousandths of the type size."""
-    return sum(map(_char_width, text))
+    return sum(map(_WIDTHS.__getitem__, text))
 
 
 def wrap(text: str, width: int) -> list[str]:
@@ -160,6 +170,7 @@ def is_whole(text: str) -> bool:
     return len(text) <= _MOST_WHOLE and not any(unicodedata.east_asian_width(char) in "WF" for char in text)
 
 
+@lru_cache(maxsize=65536)
 def _is_word(char: str) -> bool:
     return char != " " and unicodedata.east_asian_width(char) not in "WF"
 
@@ -167,22 +178,25 @@ def _is_word(char: str) -> bool:
 def _tokens(text: str, width: int) -> list[str]:
     """Single wide characters and whole Latin words, a figure with its unit (`42 mm`); a word wider than a line is cut."""
     tokens: list[str] = []
-    word = ""
+    word, used = "", 0
     for place, char in enumerate(text):
-        following = text[place + 1 : place + 2]
-        holds = (
-            char == " " and word[-1:].isdigit() and following != " " and _is_word(following or " ") and not following.isdigit()
-        )
-        if not holds and (char == " " or unicodedata.east_asian_width(char) in "WF"):
+        if char == " " and word[-1:].isdigit():
+            following = text[place + 1 : place + 2]
+            holds = following not in ("", " ") and not following.isdigit() and _is_word(following)
+        else:
+            holds = _is_word(char)
+        wide = _WIDTHS[char]
+        if not holds:
             if word:
                 tokens.append(word)
-                word = ""
+                word, used = "", 0
             tokens.append(char)
-        elif text_width(word) + _char_width(char) > width:
+        elif used + wide > width:
             tokens.append(word)
-            word = char
+            word, used = char, wide
         else:
             word += char
+            used += wide
     if word:
         tokens.append(word)
     return tokens
