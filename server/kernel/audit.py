@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -28,6 +29,13 @@ _BATCH: Final = 500
 _GIVE_UP_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 0.2
 _DUPLICATE: Final = 11000
+_CLOSE_SECONDS: Final = 5.0
+
+MOST_WAITING: Final = 20_000
+"""Rows that wait while the database does not answer; one more is refused at once."""
+
+_MOST_BYTES: Final = 4_000
+"""Of all texts of a row: ids and names of actions are far below it."""
 
 
 class Outcome(StrEnum):
@@ -154,6 +162,17 @@ def row_from_document(document: Mapping[str, Any]) -> AuditRow:
     )
 
 
+def _require_writable(row: AuditRow) -> None:
+    """Raises ValueError where a text is no UTF-8 or all of them are too long."""
+    texts = (row.audit_id, row.hospital_id, row.account_id, row.role, row.action, row.subject, row.request_id)
+    try:
+        size = sum(len(text.encode()) for text in (*texts, row.order_id or "", row.address or ""))
+    except UnicodeEncodeError:
+        raise ValueError("a text of an audit row is not UTF-8") from None
+    if size > _MOST_BYTES:
+        raise ValueError("the texts of an audit row are too long")
+
+
 class AuditLog:
     """This process's audit stream."""
 
@@ -164,8 +183,13 @@ class AuditLog:
         self._hash = GENESIS
         self._waiting: deque[tuple[AuditRow, asyncio.Future[None]]] = deque()
         self._flusher: asyncio.Task[None] | None = None
+        self._ended = False
 
     async def record(self, row: AuditRow) -> None:
+        """Raises ValueError for a row that can never be written: it must not stand in the way of all behind it."""
+        _require_writable(row)
+        if self._ended or len(self._waiting) >= MOST_WAITING:
+            raise Unavailable()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((row, waiter))
         if self._flusher is None or self._flusher.done():
@@ -175,16 +199,25 @@ class AuditLog:
         except TimeoutError as error:
             raise Unavailable() from error
 
-    async def close(self) -> None:
-        """Let what waits be stored."""
-        if self._flusher is not None:
-            await self._flusher
+    async def close(self, seconds: float = _CLOSE_SECONDS) -> None:
+        """Let what waits be stored, for so long at most; who still waits then is told `unavailable`."""
+        flusher = self._flusher
+        if flusher is not None:
+            await asyncio.wait({flusher}, timeout=seconds)
+        self._ended = True  # the driver can lose a cancellation
+        if flusher is not None and not flusher.done():
+            flusher.cancel()
+            await asyncio.wait({flusher})
+        while self._waiting:
+            _, waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(Unavailable())
 
     async def _flush(self) -> None:
         """Store what waits, in order, until nothing waits. A batch of unknown outcome is inserted again as it was: a
         duplicate `_id` then means that it had arrived, since nobody else writes this stream."""
-        while self._waiting:
-            batch = list(self._waiting)[:_BATCH]
+        while self._waiting and not self._ended:
+            batch = list(islice(self._waiting, _BATCH))
             documents = self._number([row for row, _ in batch])
             try:
                 stored, dropped = await self._insert(documents)
