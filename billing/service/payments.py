@@ -1,6 +1,6 @@
 """Payments: asked for at a gateway, captured when the gateway says so, earned when the order is settled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from billing.errors import (
 )
 from billing.ports import Gateway, Gateways, Outboxes, PaymentRepository
 from billing.service.batches import for_each
+from billing.service.refusals import RefusalBook
 from server.kernel.actor import Actor, system_actor
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock, to_ms
@@ -54,6 +55,7 @@ class PaymentService:
     clock: Clock
     relay: Outboxes
     audit: Audit
+    refusals: RefusalBook = field(default_factory=RefusalBook)
 
     async def start(self, actor: Actor, payable: Payable, channel: Channel, payment_id: str) -> StartedPayment:
         """Ask the gateway for a payment. The same `payment_id` again is the same request there, and gives the same answer.
@@ -115,11 +117,19 @@ class PaymentService:
             await self._capture(payment, report)
 
     async def refuse_callback(self, actor: Actor, gateway: str, error: DomainError) -> None:
-        """Something came that claims to be a gateway's and is not believed: that is worth a row."""
-        log.warning("billing.callback_refused", gateway=gateway, code=error.code, request_id=actor.request_id)
-        await self.audit.record(
-            audit_row(actor, CALLBACK, subject=f"{gateway}:{error.code}", at=self.clock.now(), outcome=Outcome.DENIED)
+        """Something came that claims to be a gateway's and is not believed: that is worth a row, unless there is a flood."""
+        now = self.clock.now()
+        passed_over = self.refusals.take(now)
+        if passed_over is None:
+            return
+        log.warning(
+            "billing.callback_refused",
+            gateway=gateway,
+            code=error.code,
+            request_id=actor.request_id,
+            not_written_before=passed_over,
         )
+        await self.audit.record(audit_row(actor, CALLBACK, subject=f"{gateway}:{error.code}", at=now, outcome=Outcome.DENIED))
 
     async def settle_earned(self, order_id: str, hospital_id: str, payment_id: str) -> None:
         """What is held of the payment that the order lives on becomes the hospital's income. Twice is once.

@@ -33,12 +33,12 @@ from billing.ports import Gateway, Gateways, Outboxes, PaymentRepository
 from billing.service.batches import for_each
 from server.kernel.actor import Actor, StaffRole, system_actor
 from server.kernel.audit import Audit, Outcome, audit_row
-from server.kernel.clock import Clock, from_ms, to_ms
+from server.kernel.clock import Clock, to_ms
 from server.kernel.errors import DomainError, Forbidden, Unavailable
-from server.kernel.ids import derived_id, new_id
+from server.kernel.ids import derived_id, is_id, new_id
 from server.kernel.jobs import JobQueue
 from server.kernel.outbox import Event, event_of
-from server.kernel.wire import decode_cursor, encode_cursor
+from server.kernel.wire import cursor_instant, decode_cursor, encode_cursor
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +97,7 @@ class RefundService:
         after = None
         if cursor is not None:
             at_ms, refund_id = decode_cursor(cursor, int, str)
-            after = (from_ms(at_ms), refund_id)
+            after = (cursor_instant(at_ms), refund_id)
         found = await self.payments.list_refunds(actor.hospital_id, status=status, limit=limit + 1, after=after)
         more = len(found) > limit
         items = found[:limit]
@@ -149,7 +149,7 @@ class RefundService:
         """A person lets a failed refund begin again under a new number, which is safe only because the gateway is asked first
         and must say that the old one is dead."""
         if StaffRole.FINANCE not in actor.staff_roles:
-            await self._deny(actor, "billing.refund_restarted", refund_id)
+            await self._deny(actor, "billing.refund_restarted", refund_id if is_id(refund_id) else REFUNDS)
         refund = await self.payments.find_refund(refund_id)
         if refund is None or refund.hospital_id != actor.hospital_id:
             raise RefundNotFound()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
-from server.kernel.clock import iso
+from server.kernel.clock import from_ms, iso
 from server.kernel.errors import RequestInvalid
 
 T = TypeVar("T")
@@ -90,6 +90,21 @@ def decode_cursor(cursor: str, *types: type) -> list[Any]:
         values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, UnicodeError) as error:
         raise RequestInvalid(cursor="is not one of ours") from error
-    if not isinstance(values, list) or len(values) != len(types) or not all(map(isinstance, values, types)):
+    if not isinstance(values, list) or len(values) != len(types) or not all(map(_is_of, values, types)):
         raise RequestInvalid(cursor="is not one of ours")
     return values
+
+
+def _is_of(value: Any, wanted: type) -> bool:
+    """Of the type, and a number that a database can hold; true and false are no numbers."""
+    if isinstance(value, bool) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        return False
+    return isinstance(value, wanted)
+
+
+def cursor_instant(at_ms: int) -> datetime:
+    """The instant in a cursor. Raises RequestInvalid for one that no calendar has."""
+    try:
+        return from_ms(at_ms)
+    except OverflowError as error:
+        raise RequestInvalid(cursor="is not one of ours") from error

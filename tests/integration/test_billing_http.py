@@ -22,12 +22,15 @@ from server.kernel.crypto import Keyring, MasterKey
 from server.kernel.errors import AuthRequired
 from server.kernel.mongo import Database
 from server.kernel.settings import parse_rate
+from server.kernel.wire import encode_cursor
 from tests.support.billing import FEE, World, billing_world
 from tests.support.clock import ManualClock
 
 Client = TestClient[web.Request, web.Application]
 PAYMENTS = "/api/v1/callbacks/wechatpay/payments"
 REFUNDS = "/api/v1/callbacks/wechatpay/refunds"
+FAR = encode_cursor(10**18, "f" * 32)
+"""A cursor of the right form, with an instant that no calendar has."""
 
 
 class Sessions:
@@ -170,7 +173,10 @@ async def test_who_sees_refunds(client: Client, who: str, status: int) -> None:
         assert answer.status == status
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "status=gone", "more=1"])
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=101", "limit=x", "cursor=x", "status=gone", "more=1", f"cursor={FAR}"],
+)
 async def test_a_query_that_makes_no_sense_is_refused(client: Client, query: str) -> None:
     async with client.get(f"/api/v1/admin/refunds?{query}", headers=_as("finance")) as answer:
         body: Any = await answer.json()
@@ -182,3 +188,21 @@ async def test_a_refund_that_is_not_there_can_not_be_restarted(client: Client, r
     path = f"/api/v1/admin/refunds/{refund_id}/restart"
     async with client.post(path, json={}, headers=_as("finance")) as answer:
         assert answer.status == status
+
+
+async def test_a_refused_restart_writes_no_text_of_a_stranger_down(world: World, client: Client) -> None:
+    for path in ("13800000001", "f" * 32):
+        async with client.post(f"/api/v1/admin/refunds/{path}/restart", json={}, headers=_as("auditor")) as answer:
+            assert answer.status == 403
+    rows = await world.database[AUDIT].find({"action": "billing.refund_restarted", "outcome": "denied"}).to_list()
+    assert sorted(row["subject"] for row in rows) == ["f" * 32, "refunds"]
+
+
+async def test_a_flood_of_forged_callbacks_is_refused_and_does_not_fill_the_audit(world: World, client: Client) -> None:
+    statuses = [(await client.post(PAYMENTS, data=b"{}")).status for _ in range(100)]
+    assert set(statuses) == {401}
+    denied = {"action": "billing.callback_refused", "outcome": "denied"}
+    assert await world.database[AUDIT].count_documents(denied) == 60
+    world.clock.advance(timedelta(minutes=1))
+    assert (await client.post(REFUNDS, data=b"{}")).status == 401
+    assert await world.database[AUDIT].count_documents(denied) == 61

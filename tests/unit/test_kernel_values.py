@@ -9,8 +9,8 @@ from server.kernel.errors import DomainError, ErrorKind, RequestInvalid, registe
 from server.kernel.ids import derived_id, id_bytes, is_id, new_id
 from server.kernel.money import parse_yuan, yuan_text
 from server.kernel.settings import duration_text, parse_duration, parse_rate
-from server.kernel.streams import GENESIS, Atom, canonical, link, parse_position, position
-from server.kernel.wire import decode_cursor, encode_cursor, unclean
+from server.kernel.streams import GENESIS, canonical, link, parse_position, position
+from server.kernel.wire import cursor_instant, decode_cursor, encode_cursor, unclean
 
 
 @given(st.integers(min_value=0, max_value=4_102_444_800_000))
@@ -115,7 +115,15 @@ def test_only_control_bidi_and_surrogate_characters_are_unclean(text: str) -> No
 
 def test_a_cursor_comes_back_and_a_forged_one_is_refused() -> None:
     assert decode_cursor(encode_cursor("a", 3), str, int) == ["a", 3]
-    for forged in ("", "!!", "AAAA", encode_cursor("a"), encode_cursor(3, "a")):
+    for forged in (
+        "",
+        "!!",
+        "AAAA",
+        encode_cursor("a"),
+        encode_cursor(3, "a"),
+        encode_cursor("a", True),
+        encode_cursor("a", 2**63),
+    ):
         with pytest.raises(RequestInvalid):
             decode_cursor(forged, str, int)
 
@@ -129,3 +137,10 @@ def test_a_code_cannot_be_declared_twice() -> None:
             title = "…"
 
     assert registered_errors()["request.invalid"] is RequestInvalid
+
+
+def test_an_instant_in_a_forged_cursor_is_one_that_can_be() -> None:
+    assert cursor_instant(1_767_578_400_000) == datetime(2026, 1, 5, 2, tzinfo=UTC)
+    for forged in (10**18, -(10**18), 2**63 - 1):
+        with pytest.raises(RequestInvalid):
+            cursor_instant(forged)
