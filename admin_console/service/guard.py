@@ -5,6 +5,7 @@ from server.kernel.actor import Actor
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock
 from server.kernel.errors import Forbidden
+from server.kernel.ids import is_id
 
 
 class Guard:
@@ -23,5 +24,8 @@ class Guard:
         await self._record(actor, view, subject, order_id, Outcome.OK)
 
     async def _record(self, actor: Actor, view: View, subject: str, order_id: str | None, outcome: Outcome) -> None:
+        """What was asked for may be anything, and is written down only where it has the form of an id."""
+        if order_id is not None and not is_id(order_id):
+            subject, order_id = "order", None
         row = audit_row(actor, view.value, subject=subject, at=self._clock.now(), order_id=order_id, outcome=outcome)
         await self._audit.record(row)

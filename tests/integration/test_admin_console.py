@@ -248,3 +248,12 @@ async def test_figures_count_orders_and_sum_the_ledger(world: Supervision) -> No
     assert figures.counts.by_status[OrderStatus.PENDING_PAYMENT] == 1
     assert sum(figures.counts.by_status.values()) == 2
     assert figures.counts.replied_rate is None
+
+
+async def test_what_has_not_the_form_of_an_id_is_not_written_down(world: Supervision) -> None:
+    for order_id in ("13800000001", "f" * 32):
+        with pytest.raises(Forbidden):
+            await world.desk.view_order(staff(StaffRole.FINANCE), order_id)
+    rows = await world.database[AUDIT].find({"action": View.ORDER, "outcome": "denied"}).to_list()
+    assert sorted((row["subject"], row["order_id"]) for row in rows if row["order_id"]) == [("f" * 32, "f" * 32)]
+    assert [row["subject"] for row in rows if not row["order_id"]] == ["order"]
