@@ -124,20 +124,19 @@ class Edge:
         return await self._handle(route, call, claim)
 
     async def _handle(self, route: Route, call: Call, claim: Claim | None) -> web.Response:
-        try:
-            answer = await route.handler(call)
-        except DomainError as error:
-            if claim is not None:
+        if claim is None:
+            return _response(route, await route.handler(call), self)
+        with self.idempotency.held(claim):
+            try:
+                response = _response(route, await route.handler(call), self)
+                body = response.body if isinstance(response.body, bytes) else b""
+                await self.idempotency.complete(claim, StoredAnswer(response.status, body))
+            except DomainError as error:
                 await (self.idempotency.unlock if error.kind in _UNCERTAIN else self.idempotency.release)(claim)
-            raise
-        except BaseException:
-            if claim is not None:
+                raise
+            except BaseException:
                 await self.idempotency.unlock(claim)
-            raise
-        response = _response(route, answer, self)
-        if claim is not None:
-            body = response.body if isinstance(response.body, bytes) else b""
-            await self.idempotency.complete(claim, StoredAnswer(response.status, body))
+                raise
         return response
 
     async def _authenticate(self, route: Route, request: web.Request) -> Actor:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from aiohttp import web
@@ -122,6 +123,30 @@ async def test_a_second_request_while_the_first_runs_is_told_so(client: Client, 
     assert (status, problem["code"]) == (409, "idempotency.in_progress")
     world.gate.set()
     assert (await first)[0] == 201
+
+
+async def test_the_key_of_a_server_that_died_is_free_after_seconds_and_that_of_one_that_works_is_not(
+    client: Client, world: World, database: Database, clock: ManualClock
+) -> None:
+    world.gate.clear()
+    first = asyncio.create_task(_post(client))
+    while not world.calls:
+        await asyncio.sleep(0)
+    begun = await database[IDEMPOTENCY].find_one({})
+    clock.advance(timedelta(seconds=4))
+    async with asyncio.timeout(10):
+        while await database[IDEMPOTENCY].find_one({}) == begun:
+            await asyncio.sleep(0.05)
+    clock.advance(timedelta(seconds=4))
+    status, problem = await _post(client)
+    assert (status, problem["code"]) == (409, "idempotency.in_progress")
+    await database[IDEMPOTENCY].update_one({}, {"$set": {"locked_until": clock.now()}})
+    second = asyncio.create_task(_post(client))
+    while world.calls == 1:
+        await asyncio.sleep(0)
+    world.gate.set()
+    assert (await first)[0] == (await second)[0] == 201
+    assert world.seeds[0] == world.seeds[1]
 
 
 async def test_after_a_fault_the_next_attempt_goes_on_from_the_same_seed_and_after_a_refusal_the_key_is_free(
