@@ -109,6 +109,11 @@ def dicts(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def is_dead(resource: Resource) -> bool:
+    """Whether the hospital took it back."""
+    return str(resource.get("status")) in _DEAD
+
+
 def codes_of(value: Any) -> set[str]:
     return {str(c["code"]) for concept in dicts(value) for c in dicts(concept.get("coding")) if c.get("code")}
 
@@ -189,7 +194,7 @@ def _narrative(value: Any) -> str:
 
 def note_of_composition(hospital_id: str) -> Callable[[Resource], Record | None]:
     def mapping(resource: Resource) -> Record | None:
-        if resource.get("status") in _DEAD:
+        if is_dead(resource):
             return None
         sections = list(_sections(resource.get("section"), 0))
         if not sections and (words := _narrative(resource.get("text"))):
@@ -225,7 +230,7 @@ def note_of_document(hospital_id: str, texts: Mapping[str, str]) -> Callable[[Re
     """`texts` by DocumentReference id: what stands in its attachment."""
 
     def mapping(resource: Resource) -> Record | None:
-        if resource.get("status") in _DEAD or str(resource["id"]) not in texts:
+        if is_dead(resource) or str(resource["id"]) not in texts:
             return None
         context = resource.get("context") if isinstance(resource.get("context"), dict) else {}
         return Record(
@@ -282,7 +287,7 @@ def prescriptions(hospital_id: str, resources: Sequence[Resource]) -> Mapped:
     groups: dict[str, list[Resource]] = defaultdict(list)
     mapped = Mapped()
     for resource in resources:
-        if resource.get("status") in _DEAD:
+        if is_dead(resource):
             continue
         try:
             groups[_group_of(resource)].append(resource)
@@ -352,7 +357,7 @@ def lab_report(hospital_id: str, observations: Mapping[str, Resource]) -> Callab
     """`observations` by id. Results that the report names and that are not there are counted in it."""
 
     def mapping(report: Resource) -> Record | None:
-        if report.get("status") in _DEAD:
+        if is_dead(report):
             return None
         items: list[LabItem] = []
         names = [reference_id(ref) for ref in dicts(report.get("result"))]
@@ -449,7 +454,7 @@ def _range(value: Any) -> Range:
 
 def exam_report(hospital_id: str, observations: Mapping[str, Resource]) -> Callable[[Resource], Record | None]:
     def mapping(report: Resource) -> Record | None:
-        if report.get("status") in _DEAD:
+        if is_dead(report):
             return None
         findings, sites = [], []
         for reference in dicts(report.get("result")):
@@ -490,7 +495,7 @@ def imaging_study(hospital_id: str, numbers: frozenset[str]) -> Callable[[Resour
     """`numbers`: the PatientIDs that the study's pictures may carry."""
 
     def mapping(resource: Resource) -> Record | None:
-        if resource.get("status") in _DEAD:
+        if is_dead(resource):
             return None
         frames = [frame for series in dicts(resource.get("series")) for frame in _frames(series)]
         if not frames:

@@ -104,7 +104,7 @@ def _char_width(char: str) -> int:
         return known
     if unicodedata.combining(char):
         return 0
-    return 780 if char < "\u0180" else 1000
+    return 780 if char < "\u0180" and unicodedata.east_asian_width(char) != "A" else 1000
 
 
 _WIDTHS: Final = _Widths()
