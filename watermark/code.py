@@ -24,6 +24,9 @@ _MEMORY: Final = 8
 _STATES: Final = 1 << _MEMORY
 _GENERATORS: Final = (0o463, 0o535, 0o733, 0o745)
 _RATE: Final = len(_GENERATORS)
+_TAPS: Final = tuple(
+    tuple(_MEMORY - place for place in range(_MEMORY + 1) if generator >> place & 1) for generator in _GENERATORS
+)
 CODED_BITS: Final = (_INFO_BITS + _MEMORY) * _RATE
 _HALF: Final = VIEW_ID_BITS // 2
 _ROUNDS: Final = 6
@@ -86,14 +89,15 @@ def encode(key: bytes, view_id: int) -> Signs:
     if not 0 <= view_id < 1 << VIEW_ID_BITS:
         raise ValueError("a view id has 48 bits")
     word = _permute(key, view_id) << CHECK_BITS | _check(key, view_id)
-    signs, follows = _branches()
-    out = np.empty((_INFO_BITS + _MEMORY, _RATE), dtype=np.int8)
-    state = 0
-    for step in range(_INFO_BITS + _MEMORY):
-        bit = word >> (_INFO_BITS - 1 - step) & 1 if step < _INFO_BITS else 0
-        out[step] = signs[state, bit]
-        state = int(follows[state, bit])
-    return out.ravel()
+    # The tail's zeros lead back to state zero. Step t is bit (length - 1 - t), so what entered d steps ago is a shift by d.
+    entered = word << _MEMORY
+    bits = np.empty((_RATE, CODED_BITS // _RATE), dtype=np.int8)
+    for index, taps in enumerate(_TAPS):
+        parity = 0
+        for delay in taps:
+            parity ^= entered >> delay
+        bits[index] = np.unpackbits(np.frombuffer(parity.to_bytes(CODED_BITS // _RATE // 8, "big"), dtype=np.uint8))
+    return (1 - 2 * bits).T.ravel()
 
 
 def decode(key: bytes, soft: Soft) -> int | None:

@@ -55,38 +55,47 @@ def read(photo: Image.Image, *, key: bytes, issued: Sequence[int] = ()) -> Readi
     With `issued`, ids that may be it, a mark that is too weak or too mixed to be decoded may still be matched; then the best
     match is given.
     """
+    words = _words(key, issued)
     matched: list[Reading] = []
     for tile in _tiles(photo, key):
         soft = layout(key).gather(tile)
         if (view_id := code.decode(key, soft)) is not None:
             return Reading(view_id, _agreement(soft, code.encode(key, view_id)), checked=True)
-        matched += _matches(key, soft, issued)
+        matched += _matches(soft, issued, words)
     return max(matched, key=lambda reading: reading.confidence, default=None)
 
 
 def match(photo: Image.Image, issued: Sequence[int], *, key: bytes) -> list[Reading]:
     """All issued ids that are in the picture, the clearest first: more than one where views were mixed to hide."""
+    words = _words(key, issued)
     best: dict[int, Reading] = {}
     for tile in _tiles(photo, key):
-        for reading in _matches(key, layout(key).gather(tile), issued):
+        for reading in _matches(layout(key).gather(tile), issued, words):
             if reading.view_id not in best or best[reading.view_id].confidence < reading.confidence:
                 best[reading.view_id] = reading
     return sorted(best.values(), key=lambda reading: -reading.confidence)
 
 
-def _agreement(soft: NDArray[np.float64], signs: code.Signs) -> float:
+def _agreement(soft: NDArray[np.float64], signs: code.Signs | NDArray[np.float32]) -> float:
     return float(np.mean(np.sign(soft) == signs))
 
 
-def _matches(key: bytes, soft: NDArray[np.float64], issued: Sequence[int]) -> Iterator[Reading]:
+def _words(key: bytes, issued: Sequence[int]) -> NDArray[np.float32]:
+    """A row for each issued id."""
+    words = np.empty((len(issued), code.CODED_BITS), dtype=np.float32)
+    for row, view_id in enumerate(issued):
+        words[row] = code.encode(key, view_id)
+    return words
+
+
+def _matches(soft: NDArray[np.float64], issued: Sequence[int], words: NDArray[np.float32]) -> Iterator[Reading]:
     """A stranger's word is random to us, so its cosine with anything at all has a deviation of 1/√n."""
     length = float(np.linalg.norm(soft))
-    if not issued or length == 0.0:
+    if len(issued) == 0 or length == 0.0:
         return
-    for view_id in issued:
-        signs = code.encode(key, view_id)
-        if float(soft @ signs) / length >= _MATCHED:
-            yield Reading(view_id, _agreement(soft, signs), checked=False)
+    closeness = words @ (soft / length).astype(np.float32)
+    for row in np.flatnonzero(closeness >= _MATCHED):
+        yield Reading(issued[int(row)], _agreement(soft, words[row]), checked=False)
 
 
 def _tiles(photo: Image.Image, key: bytes) -> Iterator[NDArray[np.float64]]:
