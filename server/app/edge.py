@@ -4,6 +4,7 @@ In this order: request id, rate limit, who asks, role, query, body, idempotency 
 client sent appears in an error; no exception leaves without becoming problem+json.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,7 +13,8 @@ from typing import Any, Final, Protocol
 
 import orjson
 import structlog
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import PayloadEncodingError
 from pydantic import BaseModel, ValidationError
 from pymongo.errors import PyMongoError
 
@@ -78,6 +80,9 @@ class Edge:
     clock: Clock
     secure_cookies: bool
     address_of: AddressOf
+    body_idle_seconds: float = 15.0
+    body_seconds: float = 120.0
+    """How long a body may pause, and take in all: a line of 64 kbit/s carries the largest one in half a minute."""
 
     def add(self, app: web.Application, routes: Sequence[Route]) -> None:
         """Serve these routes below `/api/v1`."""
@@ -101,13 +106,17 @@ class Edge:
         return run
 
     async def _run(self, route: Route, request: web.Request) -> web.Response:
-        actor = await self._authenticate(route, request)
+        try:
+            actor = await self._authenticate(route, request)
+        except AuthRequired:  # who tries tokens is anybody
+            self._limit(anonymous_actor(request_id=request[REQUEST_ID], address=self.address_of(request)))
+            raise
         if not route.callback:
             self._limit(actor)
         if actor.role not in route.roles:
             await self._refuse_role(route, actor, request.match_info)
         query = _parse_query(route, request)
-        raw = b"" if route.reads_request else await _read(request, route.max_body_bytes)
+        raw = b"" if route.reads_request else await self._read(request, route.max_body_bytes)
         body = None if route.callback else _parse_body(route, request, raw)
         claim = await self._claim(route, request, actor, raw)
         if claim is not None and claim.answer is not None:
@@ -176,6 +185,26 @@ class Edge:
         )
         raise Forbidden()
 
+    async def _read(self, request: web.Request, limit: int) -> bytes:
+        """The whole body, at most `limit` bytes: a larger one is refused before it is read, one that stops is given up."""
+        if request.content_length is not None and request.content_length > limit:
+            raise RequestTooLarge(max_bytes=limit)
+        if not request.can_read_body:
+            return b""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                while not request.content.at_eof():
+                    async with asyncio.timeout(self.body_idle_seconds):
+                        body += await request.content.readany()
+                    if len(body) > limit:
+                        raise RequestTooLarge(max_bytes=limit)
+        except TimeoutError:
+            raise RequestInvalid(body="did not arrive in time") from None
+        except (PayloadEncodingError, ClientPayloadError, ConnectionError):
+            raise RequestInvalid(body="did not arrive whole") from None
+        return bytes(body)
+
     async def _claim(self, route: Route, request: web.Request, actor: Actor, raw: bytes) -> Claim | None:
         if request.method in ("GET", "HEAD") or route.idempotency is Idempotency.NONE or actor.role is Role.ANONYMOUS:
             return None
@@ -209,13 +238,14 @@ def as_domain_error(failure: Exception, request_id: str) -> DomainError:
     return Internal()
 
 
-def problem(error: DomainError, request_id: str) -> web.Response:
-    """RFC 9457."""
+def problem(error: DomainError, request_id: str, *, status: int | None = None) -> web.Response:
+    """RFC 9457. `status` where it is not the error's own."""
+    status = status or error.status
     body = {
         "type": "about:blank",
         "code": error.code,
         "title": error.title,
-        "status": error.status,
+        "status": status,
         "fields": error.fields,
         "request_id": request_id,
     }
@@ -224,20 +254,7 @@ def problem(error: DomainError, request_id: str) -> web.Response:
         headers["Retry-After"] = str(error.fields["retry_after_seconds"])
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return web.Response(status=error.status, body=orjson.dumps(body), content_type="application/problem+json", headers=headers)
-
-
-async def _read(request: web.Request, limit: int) -> bytes:
-    """The whole body, at most `limit` bytes: a larger one is refused before it is read."""
-    if request.content_length is not None and request.content_length > limit:
-        raise RequestTooLarge(max_bytes=limit)
-    chunks, size = [], 0
-    async for chunk in request.content.iter_chunked(64 * 1024):
-        size += len(chunk)
-        if size > limit:
-            raise RequestTooLarge(max_bytes=limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return web.Response(status=status, body=orjson.dumps(body), content_type="application/problem+json", headers=headers)
 
 
 def _parse_query(route: Route, request: web.Request) -> Any:
@@ -326,8 +343,12 @@ async def outermost(request: web.Request, handler: _Handler) -> web.StreamRespon
         response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
     except web.HTTPException as error:
         response = problem(as_domain_error(error, request[REQUEST_ID]), request[REQUEST_ID])
-    if not response.prepared:
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers["X-Request-Id"] = request[REQUEST_ID]
+    return response if response.prepared else dress(response, request[REQUEST_ID])
+
+
+def dress(response: web.StreamResponse, request_id: str) -> web.StreamResponse:
+    """With the headers that every answer has."""
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["X-Request-Id"] = request_id
     return response

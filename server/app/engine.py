@@ -363,6 +363,10 @@ class LeanServer(engineio.AsyncServer):  # type: ignore[misc]
             await socket.close(wait=False, abort=True, reason=self.reason.TRANSPORT_ERROR)
             self.sockets.pop(sid, None)
 
+    def _bad_request(self, message: str | None = None) -> dict[str, Any]:
+        """One answer for all: the library's say what was sent, and fail where that is no text."""
+        return {"status": "400 BAD REQUEST", "headers": [("Content-Type", "text/plain")], "response": b'"Bad Request"'}
+
     def _welcome(self, sid: str, transport: str) -> dict[str, Any]:
         return {
             "sid": sid,

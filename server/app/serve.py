@@ -14,6 +14,7 @@ from aiohttp import web
 from im.commands import CommandRunner
 from server.app.address import address_of
 from server.app.asyncapi import asyncapi, product_events
+from server.app.doorway import DoorwayRunner
 from server.app.edge import API, Edge, as_domain_error, outermost
 from server.app.embedded import databases
 from server.app.health import Health
@@ -62,7 +63,7 @@ async def _serve(settings: Settings, made: Product, stop: asyncio.Event) -> None
         ),
         address_of=address_of(settings.proxies),
     )
-    runner = web.AppRunner(
+    runner = DoorwayRunner(
         _application(settings, made, health, sockets),
         access_log=None,
         shutdown_timeout=_STOP_SECONDS / 2,

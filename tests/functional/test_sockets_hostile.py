@@ -309,3 +309,21 @@ async def test_a_broken_handshake_leaves_nothing_behind(database: Database, head
         async with http.get(f"{edge.url}/socket.io/?EIO=4&transport=websocket", headers=headers) as answer:
             assert answer.status == 400
         assert edge.server.count == 0
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nOrigin: http://\xff13800000001\r\n",
+        b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nOrigin: http://[13800000001\r\n",
+        b"GET /socket.io/?EIO=4&transport=websocket&sid=13800000001 HTTP/1.1\r\n",
+    ],
+)
+async def test_a_handshake_that_is_refused_is_not_told_what_it_said(database: Database, head: bytes) -> None:
+    async with Edge(database) as edge:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(head + b"Host: x\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+    assert answer.split()[1] == b"400"
+    assert b"13800000001" not in answer

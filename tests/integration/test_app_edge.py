@@ -78,6 +78,7 @@ async def client(database: Database, clock: ManualClock, world: World) -> AsyncI
         clock=clock,
         secure_cookies=False,
         address_of=address_of(0),
+        body_idle_seconds=0.2,
     )
     app = web.Application(middlewares=[outermost])
     edge.add(
@@ -236,3 +237,22 @@ async def test_unknown_places_and_methods_are_problems_too(client: Client) -> No
         "GET,HEAD,POST".replace(",", ", "),
     )
     assert wrong.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_who_tries_tokens_is_limited_like_anybody_and_disturbs_nobody_who_has_one(client: Client) -> None:
+    forged = {"Authorization": "Bearer forged"}
+    statuses = [(await client.get("/api/v1/things", headers=forged)).status for _ in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
+    assert (await client.get("/api/v1/things", headers={"Authorization": "Bearer patient:a"})).status == 200
+
+
+async def test_a_body_that_stops_coming_is_given_up(client: Client, world: World) -> None:
+    async def drip() -> AsyncIterator[bytes]:
+        yield b'{"name": '
+        await asyncio.sleep(0.6)
+        yield b'"x"}'
+
+    headers = {**_headers(), "Content-Type": "application/json"}
+    answer = await client.post("/api/v1/things", data=drip(), headers=headers)
+    assert (answer.status, (await answer.json())["fields"]) == (422, {"body": "did not arrive in time"})
+    assert world.calls == 0
