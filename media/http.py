@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 from urllib.parse import urlencode
 
@@ -27,6 +27,10 @@ from server.kernel.ids import derived_id
 CONTENT_URL: Final = "/api/v1/media/{media_id}/content"
 _FRAMING_BYTES: Final = 64 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
+_PIECE_BYTES: Final = 512 * 1024
+_STALLED_SECONDS: Final = 180.0
+"""A piece takes a line of 64 kbit/s just over a minute."""
+
 _PURPOSE_BYTES: Final = 64
 _MAX_PARTS: Final = 4
 _IDLE_SECONDS: Final = 30.0
@@ -123,8 +127,30 @@ class _Handlers:
         if call.request.method == "HEAD":
             headers = {**reply.headers, "Content-Length": str(stop - start), "Content-Type": content.stored.mime}
             return Reply(status=reply.status, headers=headers)
-        data = await self._service.read(content, start, stop)
-        return Reply(body=data, status=reply.status, headers=reply.headers, content_type=content.stored.mime)
+        first = await self._service.read(content, start, min(stop, start + _PIECE_BYTES))
+        if stop - start <= _PIECE_BYTES:
+            return Reply(body=first, status=reply.status, headers=reply.headers, content_type=content.stored.mime)
+        pieces = _paced(self._pieces(content, first, start, stop), call.request)
+        headers = {**reply.headers, "Content-Length": str(stop - start)}
+        return Reply(body=pieces, status=reply.status, headers=headers, content_type=content.stored.mime)
+
+    async def _pieces(self, content: Content, first: bytes, start: int, stop: int) -> AsyncIterator[bytes]:
+        """However many read slowly, no more than a piece of each is in memory."""
+        yield first
+        for at in range(start + _PIECE_BYTES, stop, _PIECE_BYTES):
+            yield await self._service.read(content, at, min(stop, at + _PIECE_BYTES))
+
+
+async def _paced(pieces: AsyncIterator[bytes], request: web.Request) -> AsyncIterator[bytes]:
+    """The same, for a client that takes each within a time; one that takes none is cut off."""
+    loop, transport = asyncio.get_running_loop(), request.transport
+    async for piece in pieces:
+        timer = None if transport is None else loop.call_later(_STALLED_SECONDS, transport.abort)
+        try:
+            yield piece
+        finally:
+            if timer is not None:
+                timer.cancel()
 
 
 def _media_id(call: Call) -> str:

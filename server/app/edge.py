@@ -7,7 +7,7 @@ client sent appears in an error; no exception leaves without becoming problem+js
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -307,6 +307,7 @@ def _response(route: Route, answer: BaseModel | Reply | None, edge: Edge) -> web
 
 def _raw(reply: Reply, edge: Edge, default_status: int = 200) -> web.Response:
     status = reply.status or default_status
+    body: bytes | AsyncIterator[bytes]
     if isinstance(reply.body, BaseModel):
         body, content_type = reply.body.model_dump_json().encode(), reply.content_type or "application/json"
     else:

@@ -5,7 +5,7 @@ authenticates, checks the role, limits, parses, calls the handler, maps errors a
 map; guards are in services.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -50,9 +50,10 @@ class Cookie:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer with more than a body. `body` is a wire model, or bytes with their `content_type`, or nothing."""
+    """An answer with more than a body. `body` is a wire model, or bytes with their `content_type`, or nothing; or pieces of
+    bytes, each asked for when the one before has left, with a `Content-Length` among the headers."""
 
-    body: BaseModel | bytes | None = None
+    body: BaseModel | bytes | AsyncIterator[bytes] | None = None
     status: int | None = None
     content_type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)

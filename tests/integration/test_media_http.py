@@ -2,15 +2,21 @@
 
 import asyncio
 import io
+import random
+import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiohttp import ClientError, FormData, web
 from aiohttp.test_utils import TestClient, TestServer
+from PIL import Image
 
+from media import http as media_http
 from media.codecs import CodecPool
+from media.domain import Medium, Rendition
 from media.http import routes
 from media.links import LinkSigner
 from media.mongo import INDEXES, MongoMedia
@@ -58,13 +64,23 @@ class Owners:
         return self.shows
 
 
+class Counting(MongoMedia):
+    """Notes how many bytes were asked for at a time."""
+
+    sizes: ClassVar[list[int]] = []
+
+    async def read(self, medium: Medium, rendition: Rendition, start: int, stop: int) -> bytes:
+        self.sizes.append(stop - start)
+        return await super().read(medium, rendition, start, stop)
+
+
 @pytest.fixture
 async def service(database: Database, clock: ManualClock) -> AsyncIterator[MediaService]:
     for collection, indexes in {**INDEXES, **AUDIT_INDEXES}.items():
         await database[collection].create_indexes(list(indexes))
     audit = AuditLog(database)
     relay = Relay(database, audit)
-    store = MongoMedia(database, Keyring(MasterKey(bytes(32)), database))
+    store = Counting(database, Keyring(MasterKey(bytes(32)), database))
     service = MediaService(store, CodecPool(workers=1), Owners(), LinkSigner(bytes(32)), audit, relay, clock)
     yield service
     await relay.close()
@@ -355,3 +371,46 @@ async def test_looks_and_refused_looks_are_audited(client: Client, database: Dat
     await _link(client, medium["media_id"], "patient:b")
     rows = database[AUDIT].find({"subject": medium["media_id"], "action": "media.viewed"}).sort("_id", 1)
     assert sorted([(r["account_id"], r["outcome"]) async for r in rows]) == [("a", "ok"), ("b", "denied")]
+
+
+def _noise() -> bytes:
+    """A picture that does not get smaller."""
+    out = io.BytesIO()
+    Image.frombytes("RGB", (900, 900), random.Random(7).randbytes(900 * 900 * 3)).save(out, "PNG")
+    return out.getvalue()
+
+
+async def test_a_large_content_leaves_in_pieces_of_which_one_at_a_time_is_in_memory(client: Client) -> None:
+    _, medium = await _upload(client, _noise(), filename="noise.png")
+    _, link = await _link(client, medium["media_id"])
+    Counting.sizes.clear()
+    whole = await client.get(link["url"], headers=_as())
+    data = await whole.read()
+    assert (whole.status, len(data), whole.content_length) == (200, medium["bytes"], medium["bytes"])
+    assert opened(data).size == (900, 900)
+    assert (max(Counting.sizes), sum(Counting.sizes)) == (512 * 1024, medium["bytes"])
+    part = await client.get(link["url"], headers=_as(Range="bytes=100-1500000"))
+    assert (part.status, await part.read()) == (206, data[100:1_500_001])
+    assert part.headers["Content-Range"] == f"bytes 100-1500000/{medium['bytes']}"
+
+
+async def test_a_client_that_takes_nothing_of_what_it_asked_for_is_cut_off(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media_http, "_STALLED_SECONDS", 0.3)
+    _, medium = await _upload(client, _noise(), filename="noise.png")
+    _, link = await _link(client, medium["media_id"])
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        slow.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(slow, (client.host, client.port))
+        for _ in range(10):  # more than the system's own buffers hold
+            head = f"GET {link['url']} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient:a\r\n\r\n"
+            await loop.sock_sendall(slow, head.encode())
+        got = 0
+        await asyncio.sleep(1.0)
+        with suppress(ConnectionResetError):
+            while data := await asyncio.wait_for(loop.sock_recv(slow, 65_536), 10):
+                got += len(data)
+    assert got < 10 * medium["bytes"]
