@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from ehr_view.domain.records import Flag, LabItem, LabReport, Range, Record
@@ -11,6 +11,9 @@ MIN_POINTS: Final = 3
 """Two points are a previous value; a course begins with three."""
 
 MAX_POINTS: Final = 60
+
+SAME_SAMPLE: Final = timedelta(hours=3)
+"""The same figure again within this time is one sample in two reports, not a second measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,11 @@ def _beside(item: LabItem, at: datetime, last: dict[tuple[str, str], tuple[datet
     before = last.get((item.code, item.unit)) if item.code else None
     if before is None or before[0] >= at:
         return item
+    if before[1].value == item.value and at - before[0] < SAME_SAMPLE:
+        earlier = before[1]
+        return replace(
+            item, previous=earlier.previous, previous_number=earlier.previous_number, previous_at=earlier.previous_at
+        )
     return replace(item, previous=before[1].value, previous_number=before[1].number, previous_at=before[0])
 
 
@@ -71,7 +79,7 @@ def trends_of(record: Record, records: Iterable[Record]) -> tuple[Trend, ...]:
             continue
         for item in other.content.items:
             found = points.get((item.code, item.unit))
-            if found is not None and item.number is not None:
+            if found is not None and item.number is not None and not _is_repeated(found, item.number, other.occurred_at):
                 found.append(Point(other.occurred_at, item.number, item.value, item.flag))
     worth = [
         Trend(item.code, item.name, item.unit, item.range, tuple(points[key][-MAX_POINTS:]))
@@ -79,3 +87,7 @@ def trends_of(record: Record, records: Iterable[Record]) -> tuple[Trend, ...]:
         if len(points[key]) >= MIN_POINTS and any(p.flag is not Flag.NORMAL for p in points[key])
     ]
     return tuple(sorted(worth, key=lambda t: t.points[-1].flag is Flag.NORMAL))
+
+
+def _is_repeated(points: Sequence[Point], number: float, at: datetime) -> bool:
+    return bool(points) and points[-1].number == number and at - points[-1].at < SAME_SAMPLE

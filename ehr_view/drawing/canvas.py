@@ -91,7 +91,7 @@ class Smooth:
         size = (canvas.px(width), canvas.px(height))
         box = (*self._place, self._place[0] + size[0], self._place[1] + size[1])
         self._size = size
-        self._image = canvas.image.crop(box).resize((size[0] * self._TIMES, size[1] * self._TIMES))
+        self._image = canvas.image.crop(box).resize((size[0] * self._TIMES, size[1] * self._TIMES), Image.Resampling.NEAREST)
         self._draw = ImageDraw.Draw(self._image)
 
     def _at(self, x: float, y: float) -> tuple[float, float]:
@@ -108,4 +108,4 @@ class Smooth:
         self._draw.ellipse((cx - r, cy - r, cx + r, cy + r), fill=fill, outline=ring, width=round(r * 0.4) if ring else 0)
 
     def done(self) -> None:
-        self._canvas.image.paste(self._image.resize(self._size, Image.Resampling.BOX), self._place)
+        self._canvas.image.paste(self._image.reduce(self._TIMES), self._place)

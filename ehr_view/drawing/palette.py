@@ -1,7 +1,9 @@
-"""Colours. Grounds stay clear of pure white and black, so that the forensic mark can shade them both ways."""
+"""Colours. Grounds are those that the forensic mark survives best on; all else is chosen to suit them."""
 
 from dataclasses import dataclass
 from typing import Final
+
+from watermark.forensic import PAPER, PAPER_DARK
 
 Colour = tuple[int, int, int]
 
@@ -28,42 +30,42 @@ class Palette:
 
 
 LIGHT: Final = Palette(
-    ground=(245, 246, 244),
-    band=(233, 239, 240),
+    ground=PAPER,
+    band=(213, 222, 223),
     ink=(23, 28, 36),
-    muted=(92, 101, 114),
-    line=(214, 218, 220),
-    accent=(10, 106, 114),
-    on_accent=(246, 248, 248),
-    high=(186, 28, 34),
-    low=(22, 84, 184),
-    odd=(150, 84, 0),
-    high_tint=(247, 228, 226),
-    low_tint=(225, 235, 247),
-    odd_tint=(247, 237, 219),
-    stripe=(238, 240, 239),
-    panel=(236, 240, 240),
-    normal_band=(216, 232, 226),
+    muted=(76, 85, 98),
+    line=(192, 198, 200),
+    accent=(6, 96, 104),
+    on_accent=(240, 244, 244),
+    high=(176, 22, 28),
+    low=(16, 74, 170),
+    odd=(136, 74, 0),
+    high_tint=(236, 209, 206),
+    low_tint=(204, 218, 236),
+    odd_tint=(236, 222, 196),
+    stripe=(219, 221, 219),
+    panel=(217, 223, 223),
+    normal_band=(194, 216, 207),
     is_dark=False,
 )
 
 DARK: Final = Palette(
-    ground=(24, 28, 33),
-    band=(32, 40, 46),
+    ground=PAPER_DARK,
+    band=(47, 55, 61),
     ink=(224, 228, 233),
-    muted=(148, 157, 168),
-    line=(54, 61, 69),
+    muted=(160, 168, 178),
+    line=(72, 79, 87),
     accent=(92, 190, 196),
     on_accent=(16, 24, 28),
     high=(255, 122, 114),
     low=(122, 176, 255),
     odd=(236, 180, 92),
-    high_tint=(64, 36, 38),
-    low_tint=(32, 46, 68),
-    odd_tint=(60, 48, 28),
-    stripe=(29, 34, 40),
-    panel=(33, 40, 47),
-    normal_band=(34, 58, 54),
+    high_tint=(82, 50, 52),
+    low_tint=(46, 61, 86),
+    odd_tint=(78, 64, 40),
+    stripe=(44, 48, 53),
+    panel=(47, 54, 61),
+    normal_band=(48, 75, 70),
     is_dark=True,
 )
 

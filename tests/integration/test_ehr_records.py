@@ -306,9 +306,11 @@ async def test_a_person_whom_the_hospital_does_not_know_has_no_records(quick: Re
     assert (found.items, found.is_known) == ((), False)
 
 
-async def test_a_report_of_five_thousand_rows_is_paged(quick: Records) -> None:
-    await quick.faults(huge_lab=True)
-    found = await quick.service.list_records(doctor(), ORDER)
+async def test_a_report_of_five_thousand_rows_is_paged(database: Database, clock: ManualClock, base: str) -> None:
+    async with records(database, clock, base, painter=BlankPainter(), limit_seconds=60) as made:
+        await made.faults(huge_lab=True)
+        found = await made.service.list_records(doctor(), ORDER)
+        await made.faults()
     assert [item.pages for item in found.items if item.record.title == "批量导出"] == [125]
 
 

@@ -103,6 +103,17 @@ def test_a_course_needs_three_results_up_to_the_report_and_one_out_of_range() ->
     assert trends_of(steady[3], steady) == ()
 
 
+def test_one_sample_in_two_reports_is_one_measurement() -> None:
+    times = [AT, AT + timedelta(days=30), AT + timedelta(days=30, minutes=40), AT + timedelta(days=60)]
+    numbers = [5.0, 6.5, 6.5, 6.1]
+    records = with_previous(
+        [lab(item(number=n, flag=Flag.HIGH), at=at, name=f"r{at:%d%H%M}") for n, at in zip(numbers, times, strict=True)]
+    )
+    shown = [record.content.items[0].previous for record in records if isinstance(record.content, LabReport)]
+    assert shown == ["", "5.0", "5.0", "6.5"]
+    assert [[p.number for p in t.points] for t in trends_of(records[3], records)] == [[5.0, 6.5, 6.1]]
+
+
 def test_ids_are_stable_say_nothing_and_differ_by_hospital() -> None:
     assert record_id("a", "DiagnosticReport", "1") == record_id("a", "DiagnosticReport", "1")
     assert len({record_id(h, k, "1") for h in ("a", "b") for k in ("DiagnosticReport", "Composition")}) == 4
