@@ -2,7 +2,9 @@
 
 import asyncio
 import hmac
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -11,8 +13,11 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from server.kernel.clock import to_ms
+from server.kernel.errors import RequestRateLimited
 
 _THREADS: Final = 2
+_MOST_WAITING: Final = 100
+_RETRY_SECONDS: Final = 2
 _STEP_SECONDS: Final = 30
 _NEIGHBOURS: Final = (0, -1, 1)
 
@@ -25,15 +30,29 @@ class Argon2Passwords:
         self._hasher = hasher or PasswordHasher()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
         self._decoy: str | None = None
+        self._waiting = 0
 
     async def hash(self, password: str) -> str:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._hasher.hash, password)
+        with self._place():
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._hasher.hash, password)
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._verify, password_hash, password)
+        with self._place():
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._verify, password_hash, password)
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the places in the queue. Raises RequestRateLimited when all are taken: who waits longer has gone away."""
+        if self._waiting >= _MOST_WAITING:
+            raise RequestRateLimited(retry_after_seconds=_RETRY_SECONDS)
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
     def _verify(self, password_hash: str | None, password: str) -> bool:
         if self._decoy is None:

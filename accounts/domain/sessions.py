@@ -12,6 +12,7 @@ from server.kernel.settings import Rate
 
 ACCESS_LIFE: Final = timedelta(minutes=15)
 PASSWORD_TRIES: Final = Rate(5, timedelta(minutes=15))
+GUESSES: Final = Rate(300, timedelta(minutes=10))
 MEDIA_COOKIE: Final = "yz_media"
 MEDIA_COOKIE_PATH: Final = "/api/v1/media"
 
@@ -28,7 +29,8 @@ class RevokeReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """A session that is not refreshed for `idle` (by role) is over. `password_tries` bounds tries that have not succeeded."""
+    """A session that is not refreshed for `idle` (by role) is over. `password_tries` bounds tries that have not succeeded, and
+    `guesses` the wrong ones of one address, about whomever."""
 
     access_life: timedelta = ACCESS_LIFE
     idle: Mapping[Role, timedelta] = field(
@@ -37,6 +39,7 @@ class SessionPolicy:
         )
     )
     password_tries: Rate = PASSWORD_TRIES
+    guesses: Rate = GUESSES
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from accounts.domain.identity import local_day
 from accounts.domain.phones import check_phone
 from accounts.errors import AuthInvalid, AuthLocked
 from accounts.ports import CodeRepository, Delivered, LimitRepository, SmsAttemptRepository, SmsResult, SmsSender
-from server.kernel.actor import PLATFORM, Actor
+from server.kernel.actor import PLATFORM, Actor, network_of
 from server.kernel.clock import Clock
 from server.kernel.errors import RequestRateLimited
 from server.kernel.ids import new_id
@@ -102,6 +102,10 @@ class CodeService:
                 raise AuthInvalid
             case Verdict.LOCKED:
                 raise AuthLocked
+
+    async def subject_of(self, phone: str) -> str:
+        """What stands for a phone in audit rows."""
+        return await self.codes.subject_of(phone)
 
     async def send_attempt(self, attempt_id: str) -> None:
         """Send one SMS that was surely not sent yet. Who takes it first sends it; the code must still be good."""
@@ -198,4 +202,4 @@ def after_query(result: SmsResult, attempt: SmsAttempt) -> tuple[SmsState, timed
 
 
 def _address(actor: Actor) -> str:
-    return actor.address or "unknown"
+    return network_of(actor.address)

@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 
 from accounts.domain.codes import Purpose, whole_seconds
 from accounts.domain.people import PatientAccount, check_password
+from accounts.domain.phones import check_phone
 from accounts.domain.sessions import RevokeReason
 from accounts.errors import AuthInvalid, AuthLocked
 from accounts.ports import LimitRepository, Passwords, PatientAccountRepository
 from accounts.service.codes import CodeService
+from accounts.service.guesses import guess
 from accounts.service.sessions import SessionService
 from accounts.service.sign_in import BY_PASSWORD
 from server.kernel.actor import PLATFORM, Actor, Role
@@ -46,29 +48,37 @@ class PasswordService:
         Raises RequestInvalid, AuthInvalid, AuthLocked.
         """
         check_password(password)
-        await self.codes.use_code(phone, Purpose.RESET_PASSWORD, code)
-        account = await self.accounts.find_by_phone(phone)
-        if account is None:
-            raise AuthInvalid
+        check_phone(phone)
+        async with guess(self.limits, actor, self.sessions.policy.guesses, self.clock):
+            account = await self._use_reset_code(actor, phone, code)
         holder = replace(actor, account_id=account.id, role=Role.PATIENT, hospital_id=PLATFORM)
         await self._set(holder, account, password, "accounts.password_reset", keep=None)
         await self.limits.clear(BY_PASSWORD, phone)
+
+    async def _use_reset_code(self, actor: Actor, phone: str, code: str) -> PatientAccount:
+        try:
+            await self.codes.use_code(phone, Purpose.RESET_PASSWORD, code)
+            account = await self.accounts.find_by_phone(phone)
+            if account is None:
+                raise AuthInvalid
+        except (AuthInvalid, AuthLocked):
+            await self._record_denial(actor, "accounts.password_reset", await self.codes.subject_of(phone))
+            raise
+        return account
+
+    async def _record_denial(self, actor: Actor, action: str, subject: str) -> None:
+        now = self.clock.now()
+        row = audit_row(actor, action, subject=subject, at=now, outcome=Outcome.DENIED, hospital_id=PLATFORM)
+        await self.audit.record(row)
 
     async def _check_current(self, actor: Actor, account: PatientAccount, current: str | None) -> None:
         rate = self.sessions.policy.password_tries
         wait = await self.limits.take(BY_PASSWORD, account.phone, rate, now=self.clock.now())
         if wait is not None:
+            await self._record_denial(actor, "accounts.password_changed", account.id)
             raise AuthLocked(retry_after_seconds=whole_seconds(wait))
         if current is None or not await self.passwords.verify(account.password_hash, current):
-            row = audit_row(
-                actor,
-                "accounts.password_changed",
-                subject=account.id,
-                at=self.clock.now(),
-                outcome=Outcome.DENIED,
-                hospital_id=PLATFORM,
-            )
-            await self.audit.record(row)
+            await self._record_denial(actor, "accounts.password_changed", account.id)
             raise AuthInvalid
         await self.limits.clear(BY_PASSWORD, account.phone)
 

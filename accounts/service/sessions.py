@@ -184,6 +184,11 @@ class SessionService:
         """Sign another device of the same account out. Raises SessionNotFound for what is not theirs or is over."""
         session = await self.sessions.find(session_id) if is_id(session_id) else None
         if session is None or session.holder.account_id != actor.account_id:
+            subject = session_id if is_id(session_id) else "session"
+            now = self.clock.now()
+            await self.audit.record(
+                audit_row(actor, "accounts.session_revoked", subject=subject, at=now, outcome=Outcome.DENIED)
+            )
             raise SessionNotFound
         if not await self._revoke(session_id, actor.hospital_id, RevokeReason.SIGNED_OUT_ELSEWHERE, actor):
             raise SessionNotFound

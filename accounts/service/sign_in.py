@@ -1,5 +1,6 @@
 """Signing in: by SMS code, by password, by password and one-time code."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -19,6 +20,7 @@ from accounts.ports import (
     Totp,
 )
 from accounts.service.codes import CodeService
+from accounts.service.guesses import guess
 from accounts.service.sessions import SessionService
 from server.kernel.actor import DEFAULT_HOSPITAL, PLATFORM, Actor, Role
 from server.kernel.audit import Audit, Outcome, audit_row
@@ -54,7 +56,8 @@ class SignInService:
 
     async def open_patient_by_code(self, actor: Actor, phone: str, code: str, device: Device) -> OpenedSession:
         """The first time registers. Raises AuthInvalid, AuthLocked."""
-        await self._use_code(actor, phone, code)
+        async with self._guess(actor):
+            await self._use_code(actor, phone, code)
         now, account_id = self.clock.now(), new_id()
         holder = replace(actor, account_id=account_id, role=Role.PATIENT, hospital_id=PLATFORM)
         event = event_of(holder, "accounts.patient_account_registered", subject=account_id, at=now)
@@ -64,12 +67,8 @@ class SignInService:
     async def open_patient_by_password(self, actor: Actor, phone: str, password: str, device: Device) -> OpenedSession:
         """Raises AuthInvalid; AuthLocked after too many tries for this phone."""
         check_phone(phone)
-        subject = await self.code_subjects.subject_of(phone)
-        await self._take_try(actor, BY_PASSWORD, phone, subject)
-        account = await self.accounts.find_by_phone(phone)
-        right = await self.passwords.verify(account.password_hash if account else None, password)
-        if account is None or not right:
-            raise await self._refused(actor, subject, AuthInvalid())
+        async with self._guess(actor):
+            account = await self._check_password(actor, phone, password)
         await self.limits.clear(BY_PASSWORD, phone)
         return await self._open_patient(actor, account, device)
 
@@ -78,10 +77,11 @@ class SignInService:
 
         Raises AuthInvalid, AuthLocked, PhoneNotAuthorised.
         """
-        await self._use_code(actor, phone, code)
-        doctor = await self.doctors.find_by_phone(self.hospital_id, phone)
-        if doctor is None:
-            raise await self._refused(actor, await self.code_subjects.subject_of(phone), PhoneNotAuthorised())
+        async with self._guess(actor):
+            await self._use_code(actor, phone, code)
+            doctor = await self.doctors.find_by_phone(self.hospital_id, phone)
+            if doctor is None:
+                raise await self._refused(actor, await self.code_subjects.subject_of(phone), PhoneNotAuthorised())
 
         async def still_good() -> bool:
             again = await self.doctors.find_by_phone(self.hospital_id, phone)
@@ -93,11 +93,8 @@ class SignInService:
     async def open_staff(self, actor: Actor, username: str, password: str, code: str, device: Device) -> OpenedSession:
         """Password and one-time code, of which each step is good once. Raises AuthInvalid; AuthLocked after too many tries."""
         name = username.strip().lower()
-        await self._take_try(actor, BY_STAFF, f"{self.hospital_id}/{name}", "staff")
-        account = await self.staff.find_by_username(self.hospital_id, name)
-        right = await self.passwords.verify(account.password_hash if account and account.active else None, password)
-        if account is None or not right or not await self._use_totp(account, code, self.clock.now()):
-            raise await self._refused(actor, account.id if account else "staff", AuthInvalid())
+        async with self._guess(actor):
+            account = await self._check_staff(actor, name, password, code)
         await self.limits.clear(BY_STAFF, f"{self.hospital_id}/{name}")
 
         async def still_good() -> bool:
@@ -106,6 +103,26 @@ class SignInService:
 
         holder = Holder(account.id, Role.STAFF, account.hospital_id, account.credentials, account.roles)
         return await self.sessions.open_session(actor, holder, device, still_good)
+
+    def _guess(self, actor: Actor) -> AbstractAsyncContextManager[None]:
+        return guess(self.limits, actor, self.sessions.policy.guesses, self.clock)
+
+    async def _check_password(self, actor: Actor, phone: str, password: str) -> PatientAccount:
+        subject = await self.code_subjects.subject_of(phone)
+        await self._take_try(actor, BY_PASSWORD, phone, subject)
+        account = await self.accounts.find_by_phone(phone)
+        right = await self.passwords.verify(account.password_hash if account else None, password)
+        if account is None or not right:
+            raise await self._refused(actor, subject, AuthInvalid())
+        return account
+
+    async def _check_staff(self, actor: Actor, name: str, password: str, code: str) -> StaffAccount:
+        await self._take_try(actor, BY_STAFF, f"{self.hospital_id}/{name}", "staff")
+        account = await self.staff.find_by_username(self.hospital_id, name)
+        right = await self.passwords.verify(account.password_hash if account and account.active else None, password)
+        if account is None or not right or not await self._use_totp(account, code, self.clock.now()):
+            raise await self._refused(actor, account.id if account else "staff", AuthInvalid())
+        return account
 
     async def _open_patient(self, actor: Actor, account: PatientAccount, device: Device) -> OpenedSession:
         async def still_good() -> bool:

@@ -22,7 +22,7 @@ from server.app.address import AddressOf
 from server.app.idempotency import Claim, IdempotencyStore, StoredAnswer
 from server.app.limits import RateLimiter
 from server.app.metrics import HTTP_REQUESTS, HTTP_SECONDS
-from server.kernel.actor import Actor, Role, anonymous_actor
+from server.kernel.actor import Actor, Role, anonymous_actor, network_of
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock
 from server.kernel.edge import Call, Idempotency, Reply, Route
@@ -163,7 +163,7 @@ class Edge:
 
     def _limit(self, actor: Actor) -> None:
         anonymous = actor.role is Role.ANONYMOUS
-        wait = self.limiter.take(f"address:{actor.address}" if anonymous else f"account:{actor.account_id}")
+        wait = self.limiter.take(f"address:{network_of(actor.address)}" if anonymous else f"account:{actor.account_id}")
         if wait:
             raise RequestRateLimited(retry_after_seconds=max(1, round(wait)))
 

@@ -13,6 +13,7 @@ import orjson
 
 from accounts import mongo as accounts_mongo
 from accounts.domain.codes import SmsPolicy
+from accounts.domain.sessions import SessionPolicy
 from accounts.http import routes as account_routes
 from accounts.passwords import Argon2Passwords, PyotpTotp
 from accounts.service import (
@@ -80,12 +81,15 @@ from server.kernel.jobs import Job
 from server.kernel.leases import Leases
 from server.kernel.mongo import Database, connect, database
 from server.kernel.outbox import Event, Relay
+from server.kernel.settings import Rate
 
 if TYPE_CHECKING:
     from im.commands import SocketCommand
 
 _POOL: Final = 100
 _CLOCK_SECONDS: Final = 10.0
+_GUESSES_A_CODE: Final = 10
+"""So many wrong codes and passwords an address may try for each SMS that it may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,10 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         limits = accounts_mongo.MongoLimits(db, keyring)
         names = NameService(accounts, patient_books, doctor_list, staff_list, clock)
         tokens = SessionTokens(master.secret("access-token"), master.secret("refresh-token"))
-        sessions = SessionService(accounts_mongo.MongoSessions(db, keyring, relay), tokens, names, audit, clock)
+        wrong_ones = Rate(settings.sms_per_address.count * _GUESSES_A_CODE, settings.sms_per_address.per)
+        sessions = SessionService(
+            accounts_mongo.MongoSessions(db, keyring, relay), tokens, names, audit, clock, SessionPolicy(guesses=wrong_ones)
+        )
         codes = CodeService(
             code_book,
             accounts_mongo.MongoSmsAttempts(db, keyring),

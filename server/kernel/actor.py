@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
 from server.kernel.ids import new_id
@@ -57,3 +58,16 @@ def system_actor(hospital_id: str = DEFAULT_HOSPITAL, *, name: str = "system", r
 def anonymous_actor(*, request_id: str, address: str | None) -> Actor:
     """Whoever is not signed in."""
     return Actor(account_id="anonymous", role=Role.ANONYMOUS, hospital_id=PLATFORM, request_id=request_id, address=address)
+
+
+def network_of(address: str | None) -> str:
+    """Whom limits count: an IPv4 address, or the 64 bits of an IPv6 one that say whose line it is; anyone has all the rest."""
+    try:
+        parsed = ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed) >> 64 << 64, 64)))

@@ -204,8 +204,8 @@ class AuditLog:
         flusher = self._flusher
         if flusher is not None:
             await asyncio.wait({flusher}, timeout=seconds)
-        self._ended = True  # the driver can lose a cancellation
         if flusher is not None and not flusher.done():
+            self._ended = True  # the driver can lose a cancellation
             flusher.cancel()
             await asyncio.wait({flusher})
         while self._waiting:

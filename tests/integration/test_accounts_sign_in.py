@@ -7,6 +7,7 @@ import pytest
 
 from accounts.domain import Device, DoctorChanges, DoctorDetails, Purpose, SmsPolicy
 from accounts.domain.codes import SmsState
+from accounts.domain.sessions import SessionPolicy
 from accounts.errors import (
     AuthInvalid,
     AuthLocked,
@@ -552,3 +553,59 @@ async def test_a_place_is_given_back_once(accounts: Accounts, clock: ManualClock
         await accounts.limits.give_back("kind", "subject", rate, taken_at=now)
     assert await accounts.limits.take("kind", "subject", rate, now=now) is None
     assert await accounts.limits.take("kind", "subject", rate, now=now) == timedelta(minutes=10)
+
+
+async def test_an_address_that_is_often_wrong_is_not_listened_to_and_fills_no_audit(
+    accounts: Accounts, clock: ManualClock
+) -> None:
+    accounts.sessions.policy = SessionPolicy(guesses=Rate(10, timedelta(minutes=10)))
+    await accounts.patient()
+    clock.advance(timedelta(minutes=1))
+    code = await accounts.ask()
+    for n in range(10):
+        with pytest.raises(AuthInvalid):
+            await accounts.sign_in.open_patient_by_password(accounts.anyone(), f"139{n:08}", "not the password", DEVICE)
+    refused = [
+        accounts.sign_in.open_patient_by_code(accounts.anyone(), PHONE, code, DEVICE),
+        accounts.sign_in.open_patient_by_password(accounts.anyone(), PHONE, "not the password", DEVICE),
+        accounts.sign_in.open_doctor(accounts.anyone(), PHONE, code, DEVICE),
+        accounts.sign_in.open_staff(accounts.anyone(), "admin", "not the password", "000000", DEVICE),
+        accounts.password_service.reset_password(accounts.anyone(), PHONE, "000000", "a new password"),
+    ]
+    for trying in refused:
+        with pytest.raises(RequestRateLimited):
+            await trying
+    assert len(await accounts.audited("accounts.session_refused")) == 10
+    elsewhere = accounts.anyone("198.51.100.9")
+    assert (await accounts.sign_in.open_patient_by_code(elsewhere, PHONE, code, DEVICE)).session.holder.role is Role.PATIENT
+    clock.advance(timedelta(minutes=10))
+    with pytest.raises(AuthInvalid):
+        await accounts.sign_in.open_patient_by_code(accounts.anyone(), PHONE, code, DEVICE)
+
+
+async def test_who_is_right_uses_nothing_up(accounts: Accounts, clock: ManualClock) -> None:
+    accounts.sessions.policy = SessionPolicy(guesses=Rate(1, timedelta(minutes=10)))
+    for _ in range(3):
+        await accounts.patient()
+        clock.advance(timedelta(minutes=1))
+
+
+async def test_refused_resets_and_refused_ends_of_sessions_are_audited(accounts: Accounts) -> None:
+    mine, theirs = await accounts.patient(), await accounts.patient("13900009999")
+    await accounts.codes.request_code(accounts.anyone(), PHONE, Purpose.RESET_PASSWORD)
+    with pytest.raises(AuthInvalid):
+        await accounts.password_service.reset_password(accounts.anyone(), PHONE, "000000x", "a new password")
+    [row] = await accounts.audited("accounts.password_reset")
+    assert (row["outcome"], row["subject"]) == ("denied", await accounts.code_store.subject_of(PHONE))
+    actor = await accounts.actor_of(mine)
+    for session_id, subject in ((theirs.session.id, theirs.session.id), ("13800000001", "session")):
+        with pytest.raises(SessionNotFound):
+            await accounts.sessions.close_other(actor, session_id)
+        rows = await accounts.audited("accounts.session_revoked")
+        assert (rows[-1]["outcome"], rows[-1]["subject"], rows[-1]["account_id"]) == ("denied", subject, actor.account_id)
+
+
+async def test_passwords_that_wait_to_be_judged_are_bounded(accounts: Accounts) -> None:
+    tries = [accounts.passwords.verify(None, "not the password") for _ in range(200)]
+    outcomes = await asyncio.gather(*tries, return_exceptions=True)
+    assert (outcomes.count(False), sum(isinstance(each, RequestRateLimited) for each in outcomes)) == (100, 100)
