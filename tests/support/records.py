@@ -130,7 +130,13 @@ async def hospital_server(folder: Path, clock: ManualClock) -> AsyncIterator[str
 
 @asynccontextmanager
 async def records(
-    database: Database, clock: ManualClock, base: str, *, painter: Painter | None = None, audit: Audit | None = None
+    database: Database,
+    clock: ManualClock,
+    base: str,
+    *,
+    painter: Painter | None = None,
+    audit: Audit | None = None,
+    limit_seconds: float = 3.0,
 ) -> AsyncIterator[Records]:
     for collection, indexes in {**INDEXES, **AUDIT_INDEXES}.items():
         await database[collection].create_indexes(list(indexes))
@@ -139,7 +145,7 @@ async def records(
     views = MongoViews(database, Keyring(MasterKey(bytes(32)), database))
     orders, told = Orders(clock), Told()
     relay.on("record.page_viewed", ViewAnnouncer(views, told).consume)
-    hospital = FhirHospital(FhirClient(f"{base}/fhir"), DicomWebClient(f"{base}/dicomweb"))
+    hospital = FhirHospital(FhirClient(f"{base}/fhir", limit_seconds=limit_seconds), DicomWebClient(f"{base}/dicomweb"))
     chosen = painter or PagePainter(KEY, workers=1)
     service = RecordService(
         access=orders,
