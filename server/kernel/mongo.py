@@ -1,11 +1,14 @@
 """The one way to a MongoDB: majority writes with journal, majority reads, aware times. Defaults have lost writes."""
 
+import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
+from pymongo.asynchronous import pool, topology
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.read_concern import ReadConcern
@@ -21,6 +24,26 @@ DATABASE = "yunzhen"
 ALL_HOSPITALS = "all-hospitals"
 """The `comment` of a query that crosses hospitals on purpose (a sweep, a patient's own things). A test fails on any other
 query of a hospital's collection whose filter does not name the hospital."""
+
+
+async def _wait_in_this_task(condition: Any, timeout: float | None) -> bool:
+    """The driver's wait, without the second task that `asyncio.wait_for` makes before Python 3.12.
+
+    When a waiter was cancelled, that second task could take the driver's lock after its owner was gone and keep it: every
+    later operation of the client then hung for ever, in a process that looked alive.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            return bool(await condition.wait())
+    except TimeoutError:
+        return False
+
+
+if sys.version_info < (3, 12):
+    for _module in (pool, topology):
+        if not hasattr(_module, "_async_cond_wait"):
+            raise ImportError("this driver waits in another way: see whether it still needs our help")
+        _module._async_cond_wait = _wait_in_this_task  # type: ignore[attr-defined]
 
 
 def connect(url: str, *, pool_size: int = 100, app_name: str = "yunzhen") -> AsyncMongoClient[Document]:
