@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from server.app.settings import Settings
 
 _FIRST_DELAY: Final = 0.1
-_LONGEST_DELAY: Final = 10.0
-_HEALTHY_SECONDS: Final = 30.0
+_LONGEST_DELAY: Final = 5.0
+_HEALTHY_SECONDS: Final = 10.0
 """Who lived so long is started again at once; who did not waits twice as long as the last time."""
 
 _TRIES_BEFORE_UP: Final = 4
