@@ -33,6 +33,12 @@ class OrderDailyMaximum(DomainError):
     title = "This doctor's orders for today are taken; nothing was charged."
 
 
+class OrderPaymentsExhausted(DomainError):
+    code = "order.payments_exhausted"
+    kind = ErrorKind.CONFLICT
+    title = "This order was tried to be paid too often; pay with one of the payments that were begun, or cancel it."
+
+
 class OrderRevisitUnavailable(DomainError):
     code = "order.revisit_unavailable"
     kind = ErrorKind.CONFLICT

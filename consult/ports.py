@@ -118,8 +118,14 @@ class OrderRepository(Protocol):
 
     async def list_open_conversations(self, actor: Actor, limit: int) -> list[str]: ...
 
-    async def begin_payment(self, order: Order, day: str) -> bool:
-        """Note that a payment is being tried, and the day whose maximum it counts against, while it is unpaid and as read."""
+    async def begin_payment(self, order: Order, payment_id: str, day: str) -> bool:
+        """Note that a payment is being tried, and the day whose maximum it counts against, while it is unpaid and as read.
+
+        The same payment again counts once. False too where there are `MOST_PAYMENTS` others."""
+        ...
+
+    async def forget_payment(self, order: Order, payment_id: str) -> None:
+        """An attempt that never came to the gateway counts for nothing."""
         ...
 
     async def cancel(self, order: Order, reason: CloseReason, at: datetime, event: Event) -> bool:

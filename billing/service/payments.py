@@ -97,13 +97,15 @@ class PaymentService:
 
         Raises GatewayUnknown where the gateway does not say: then the order must not be cancelled yet.
         """
-        paid = False
-        for payment in await self.payments.list_of_order(order_id, hospital_id):
-            if payment.status is PaymentStatus.OPEN:
-                paid |= await self._close(payment)
-            else:
-                paid |= payment.status is PaymentStatus.CAPTURED
-        return paid
+        payments = await self.payments.list_of_order(order_id, hospital_id)
+        paid = {payment.id for payment in payments if payment.status is PaymentStatus.CAPTURED}
+
+        async def close(payment: Payment) -> None:
+            if await self._close(payment):
+                paid.add(payment.id)
+
+        await for_each((payment for payment in payments if payment.status is PaymentStatus.OPEN), close)
+        return bool(paid)
 
     async def report(self, report: TradeReport) -> None:
         """Book what a gateway said of one of our numbers, once, however often and in whatever order it is said.

@@ -20,6 +20,8 @@ ORDERS: Final = "orders"
 
 MOST_IMAGES: Final = 9
 MOST_TAGS: Final = 10
+MOST_PAYMENTS: Final = 20
+"""Attempts to pay one order. Each is a payment at the gateway that may have to be closed before the order can be cancelled."""
 
 _NUMBER_ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 _NUMBER_LENGTH: Final = 8
@@ -75,7 +77,7 @@ class Order:
     `planned_replies` is shown until then.
 
     `unpaid_until` is when an order that nobody paid is cancelled; `place_day` is the local day whose daily maximum its first
-    payment attempt counted against.
+    payment attempt counted against; `payment_ids` are all attempts, at most `MOST_PAYMENTS`.
     """
 
     id: str
@@ -97,6 +99,7 @@ class Order:
     planned_replies: int
     refunded_fen: int = 0
     place_day: str | None = None
+    payment_ids: tuple[str, ...] = ()
     policy: Policy | None = None
     paid_at: datetime | None = None
     captured_payment_id: str | None = None

@@ -9,7 +9,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from consult.domain.log import Policy
-from consult.domain.order import DueOrder, Order, Rating, order_number
+from consult.domain.order import MOST_PAYMENTS, DueOrder, Order, Rating, order_number
 from consult.domain.status import CloseReason, LogFacts, OrderStatus, Outcome, Phase, log_status
 from consult.mongo.codec import (
     DUE_FIELDS,
@@ -109,11 +109,19 @@ class MongoOrders:
         )
         return [document["conversation_id"] for document in await cursor.to_list()]
 
-    async def begin_payment(self, order: Order, day: str) -> bool:
+    async def begin_payment(self, order: Order, payment_id: str, day: str) -> bool:
+        room: Document = {"$or": [{"payment_ids": payment_id}, {f"payment_ids.{MOST_PAYMENTS - 1}": {"$exists": False}}]}
         return await self._change(
             order,
-            {"phase": Phase.PENDING_PAYMENT.value, "version": order.version},
+            {"phase": Phase.PENDING_PAYMENT.value, "version": order.version, **room},
             {"place_day": order.place_day or day, "place_held": True},
+            add={"payment_ids": payment_id},
+        )
+
+    async def forget_payment(self, order: Order, payment_id: str) -> None:
+        await self._orders.update_one(
+            {"_id": order.id, "hospital_id": order.hospital_id, "phase": Phase.PENDING_PAYMENT.value},
+            {"$pull": {"payment_ids": payment_id}, "$inc": {"version": 1}},
         )
 
     async def cancel(self, order: Order, reason: CloseReason, at: datetime, event: Event) -> bool:
@@ -241,8 +249,12 @@ class MongoOrders:
             async for document in cursor:
                 yield due_order_from(document)
 
-    async def _change(self, order: Order, guard: Document, values: Document, event: Event | None = None) -> bool:
+    async def _change(
+        self, order: Order, guard: Document, values: Document, event: Event | None = None, *, add: Document | None = None
+    ) -> bool:
         update: Document = {"$set": values, "$inc": {"version": 1}}
+        if add is not None:
+            update["$addToSet"] = add
         if event is not None:
             update["$push"] = {"outbox": to_outbox(event)}
         done = await self._orders.update_one({"_id": order.id, "hospital_id": order.hospital_id, **guard}, update)

@@ -10,9 +10,9 @@ from typing import Final
 import structlog
 
 from consult.domain.notices import NoticeKind, notice_of
-from consult.domain.order import ORDERS, Order, StartedPayment, local_day
+from consult.domain.order import MOST_PAYMENTS, ORDERS, Order, StartedPayment, local_day
 from consult.domain.status import CloseReason, Command, Outcome, Phase, require_allowed
-from consult.errors import OrderDailyMaximum, OrderDoctorUnavailable, OrderTransitionRefused
+from consult.errors import OrderDailyMaximum, OrderDoctorUnavailable, OrderPaymentsExhausted, OrderTransitionRefused
 from consult.ports import DeskRepository, Doctors, Log, OrderRepository, Outboxes, Payments, PlaceRepository
 from consult.service.access import OrderAccess
 from consult.service.announcer import OrderAnnouncer
@@ -48,14 +48,16 @@ class OrderPaymentService:
     async def start_payment(self, actor: Actor, order_id: str, channel: str, payment_id: str) -> StartedPayment:
         """Begin to pay. All attempts of an order share one place of the doctor's day, that of the first attempt.
 
-        Raises OrderNotFound, OrderTransitionRefused, OrderDoctorUnavailable, OrderDailyMaximum; the money has not moved then.
+        Raises OrderNotFound, OrderTransitionRefused, OrderDoctorUnavailable, OrderPaymentsExhausted, OrderDailyMaximum; the
+        money has not moved then.
         """
         order = await self.access.access_order_as_patient(actor, order_id, "consult.payment_started")
         self._require_payable(order)
         await self._require_doctor(order)
-        order = await self._begin(order)
+        order = await self._begin(order, payment_id)
         day = order.place_day or local_day(self.clock.now())
         if not await self.places.take(order.hospital_id, order.doctor.id, day, order.id):
+            await self.orders.forget_payment(order, payment_id)
             raise OrderDailyMaximum
         await self._require_still_unpaid(order)
         started = await self.payments.start(actor, order, channel, payment_id)
@@ -184,11 +186,13 @@ class OrderPaymentService:
         if doctor is None or not doctor.active or not settings.takes_orders_at(self.clock.now()):
             raise OrderDoctorUnavailable
 
-    async def _begin(self, order: Order) -> Order:
+    async def _begin(self, order: Order, payment_id: str) -> Order:
         """Note the attempt on the unpaid order; what cancels it after this sees another version."""
         for _ in range(_TRIES * 10):
             self._require_payable(order)
-            begun = await self.orders.begin_payment(order, local_day(self.clock.now()))
+            if len(order.payment_ids) >= MOST_PAYMENTS and payment_id not in order.payment_ids:
+                raise OrderPaymentsExhausted(attempts=MOST_PAYMENTS)
+            begun = await self.orders.begin_payment(order, payment_id, local_day(self.clock.now()))
             order = await self._reread(order)
             if begun:
                 return order

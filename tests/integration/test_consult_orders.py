@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from consult.domain.desk import Hours
-from consult.domain.order import OrderKind
+from consult.domain.order import MOST_PAYMENTS, OrderKind, StartedPayment
 from consult.domain.status import CloseReason, OrderStatus
 from consult.errors import (
     OrderConsentRequired,
@@ -21,6 +21,7 @@ from consult.mongo import MongoPlaces
 from consult.wire import order_out, to_payload
 from server.kernel.actor import system_actor
 from server.kernel.clock import iso
+from server.kernel.errors import DomainError
 from server.kernel.ids import derived_id, new_id
 from tests.support.consult import CONSENT, World, open_world
 
@@ -202,6 +203,32 @@ def _event(world: World, order_id: str):
     from server.kernel.outbox import event_of
 
     return event_of(system_actor(), "consult.order_paid", subject=order_id, at=world.clock.now(), order_id=order_id)
+
+
+async def test_an_order_takes_so_many_payments_and_no_more_also_when_they_come_at_once(world: World) -> None:
+    case, start = await world.order(), world.consult.payments.start_payment
+    attempts = (start(case.patient, case.id, "wechat_h5", new_id()) for _ in range(MOST_PAYMENTS + 5))
+    outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+    begun = [each.payment_id for each in outcomes if isinstance(each, StartedPayment)]
+    assert sorted(world.payments.started) == sorted(begun)
+    assert len(begun) == MOST_PAYMENTS
+    assert [each.code for each in outcomes if isinstance(each, DomainError)] == ["order.payments_exhausted"] * 5
+    again = await start(case.patient, case.id, "wechat_h5", begun[0])  # the same attempt once more is no other
+    assert again.payment_id == begun[0]
+    assert len((await case.now()).payment_ids) == MOST_PAYMENTS
+
+
+async def test_attempts_that_found_the_day_full_do_not_count(world: World) -> None:
+    doctor = world.doctors.add()
+    first, second = await world.order(doctor=doctor), await world.order(doctor=doctor)
+    await world.consult.desk.save_settings(first.doctor, accepting=True, daily_maximum=1, schedule=())
+    await world.consult.payments.start_payment(first.patient, first.id, "wechat_h5", new_id())
+    for _ in range(MOST_PAYMENTS + 1):
+        with pytest.raises(OrderDailyMaximum):
+            await world.consult.payments.start_payment(second.patient, second.id, "wechat_h5", new_id())
+    await world.consult.consults.cancel_order(first.patient, first.id, new_id())
+    await world.consult.payments.start_payment(second.patient, second.id, "wechat_h5", new_id())
+    assert len((await second.now()).payment_ids) == 1
 
 
 async def test_cancelling_unpaid_closes_payments_and_a_later_payment_is_refunded_once(world: World) -> None:
