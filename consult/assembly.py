@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from consult.deadlines import Deadlines
 from consult.events import consumers
 from consult.http import routes
-from consult.mongo import MongoDesks, MongoNotices, MongoOrders, MongoPlaces
+from consult.mongo import MongoDesks, MongoNotices, MongoOrders, MongoPlaces, MongoTasks
 from consult.ports import ClockOk, Consents, Doctors, Live, Log, OrderMedia, Outboxes, Patients, Payments, VisitHistory
 from consult.rules import ConsultRules
 from consult.service.access import OrderAccess
@@ -21,6 +21,7 @@ from consult.service.notices import NoticeService
 from consult.service.orders import OrderService, OrderSettings
 from consult.service.payments import OrderPaymentService
 from consult.service.projection import OrderProjection
+from consult.service.tasks import TaskService
 from server.kernel.audit import Audit
 from server.kernel.clock import Clock
 from server.kernel.crypto import Keyring
@@ -33,6 +34,7 @@ from server.kernel.outbox import Event
 class ConsultParts:
     """What the log is made with: `rules`, `opener`, `announcer` among its listeners; `directory` for sync."""
 
+    keyring: Keyring
     orders: MongoOrders
     rules: ConsultRules
     opener: ConsultOpener
@@ -53,6 +55,7 @@ class Consult:
     desk: DeskService
     board: DoctorBoard
     notices: NoticeService
+    tasks: TaskService
     projection: OrderProjection
     deadlines: Deadlines
     media_owners: MediaOwners
@@ -63,6 +66,7 @@ class Consult:
 def parts_of(database: Database, keyring: Keyring, live: Live, relay: Outboxes, clock: Clock) -> ConsultParts:
     orders = MongoOrders(database, keyring)
     return ConsultParts(
+        keyring=keyring,
         orders=orders,
         rules=ConsultRules(),
         opener=ConsultOpener(orders),
@@ -92,7 +96,8 @@ def assemble(
     orders, announcer = parts.orders, parts.announcer
     desks, places = MongoDesks(database), MongoPlaces(database)
     access = OrderAccess(orders, log, audit, clock)
-    notices = NoticeService(MongoNotices(database), live)
+    notices = NoticeService(MongoNotices(database), live, clock)
+    tasks = TaskService(MongoTasks(database, parts.keyring), audit, relay, clock)
     board = DoctorBoard(doctors, desks, clock)
     desk = DeskService(desks, places, audit, relay, clock)
     order_service = OrderService(
@@ -133,9 +138,10 @@ def assemble(
         desk=desk,
         board=board,
         notices=notices,
+        tasks=tasks,
         projection=OrderProjection(orders, log, notices, relay, clock),
         deadlines=Deadlines(orders, orders, places, payments, log, relay, clock, clock_ok),
         media_owners=MediaOwners(orders, log),
         consumers=consumers(payments, consults, desk),
-        routes=tuple(routes(order_service, payments, consults, desk, board, notices, clock)),
+        routes=tuple(routes(order_service, payments, consults, desk, board, notices, tasks, clock)),
     )

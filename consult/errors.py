@@ -55,3 +55,15 @@ class QuickRepliesFull(DomainError):
     code = "desk.quick_replies_full"
     kind = ErrorKind.CONFLICT
     title = "There is no room for another quick reply; delete one first."
+
+
+class TaskNotFound(DomainError):
+    code = "task.not_found"
+    kind = ErrorKind.NOT_FOUND
+    title = "There is no such task."
+
+
+class TaskTransitionRefused(DomainError):
+    code = "task.transition_refused"
+    kind = ErrorKind.CONFLICT
+    title = "The task is not in a state in which you can do this; somebody else may have it."

@@ -18,5 +18,6 @@ def consumers(
         "consult.order_settled": payments.order_settled,
         "consult.order_refunded": payments.order_refunded,
         "consult.order_rated": consults.order_rated,
+        "consult.record_access_changed": consults.record_access_changed,
         "consult.desk_settings_changed": desk.desk_settings_changed,
     }

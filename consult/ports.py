@@ -12,12 +12,16 @@ from consult.domain.log import ConsultState, Policy
 from consult.domain.notices import Notice
 from consult.domain.order import DueOrder, Order, Rating, StartedPayment
 from consult.domain.status import CloseReason, LogFacts, OrderStatus
+from consult.domain.tasks import StaffTask, TaskFilter
 from im.domain import Appended, Draft, EntryPage, Snapshot
 from server.kernel.actor import Actor
 from server.kernel.outbox import Event
 
 Decide = Callable[[ConsultState, int], Draft]
 """A rule with its command bound: state and now in milliseconds in, draft out, or a DomainError."""
+
+Place = tuple[datetime, str]
+"""Where in a list: the instant that it is sorted by, and the id."""
 
 ClockOk = Callable[[], bool]
 """Whether this process's clock agrees with MongoDB's: if not, it decides no deadline."""
@@ -219,8 +223,40 @@ class DeskRepository(Protocol):
 
 
 class NoticeRepository(Protocol):
+    """Notices of accounts. What is read stays; reading again changes nothing."""
+
     async def insert(self, notice: Notice) -> bool:
         """False when it was told already."""
         ...
 
     async def list_of(self, account_id: str, *, limit: int, after: tuple[datetime, str] | None) -> list[Notice]: ...
+
+    async def find(self, account_id: str, notice_id: str) -> Notice | None: ...
+
+    async def read(self, account_id: str, notice_ids: Sequence[str], at: datetime) -> int:
+        """How many of them had not been read."""
+        ...
+
+    async def read_up_to(self, account_id: str, place: tuple[datetime, str], at: datetime) -> int:
+        """The notice at this place and all older ones; how many of them had not been read."""
+        ...
+
+    async def count_unread(self, account_id: str, most: int) -> int: ...
+
+
+class TaskRepository(Protocol):
+    """Tasks of staff. Each write carries its own guard and says whether it took effect."""
+
+    async def insert(self, task: StaffTask, event: Event) -> bool:
+        """False when this cause has its task already."""
+        ...
+
+    async def find(self, hospital_id: str, task_id: str) -> StaffTask | None: ...
+
+    async def list_of(self, hospital_id: str, wanted: TaskFilter, *, limit: int, after: Place | None) -> list[StaffTask]:
+        """What is due first comes first, behind the place."""
+        ...
+
+    async def save(self, task: StaffTask, event: Event) -> bool:
+        """While the stored version is the one before."""
+        ...

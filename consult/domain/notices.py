@@ -1,19 +1,23 @@
 """What people are told besides the conversation itself. A notice never holds words or names of people."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 from consult.domain.log import DOCTOR, ConsultState
 from consult.domain.status import CloseReason
 from im.domain import Entry, EntryKind
+from server.kernel.clock import iso_ms
 from server.kernel.ids import derived_id
 
 
 class NoticeKind(StrEnum):
+    """Beside each, what its `data` may hold: `DATA`."""
+
     ORDER_PAID = "order_paid"
     REPLIED = "replied"
     REPLIES_GIFTED = "replies_gifted"
@@ -21,6 +25,29 @@ class NoticeKind(StrEnum):
     ORDER_REOPENED = "order_reopened"
     REFUNDED = "refunded"
     RATED = "rated"
+    TIME_LEFT = "time_left"
+    RECORD_ACCESS_CHANGED = "record_access_changed"
+    CRITICAL_VALUE = "critical_value"
+
+
+Value = str | int | bool
+
+DATA: Final[Mapping[NoticeKind, frozenset[str]]] = MappingProxyType(
+    {
+        NoticeKind.ORDER_PAID: frozenset({"conversation_id", "deadline_at"}),
+        NoticeKind.REPLIED: frozenset({"conversation_id", "seq"}),
+        NoticeKind.REPLIES_GIFTED: frozenset({"conversation_id", "count"}),
+        NoticeKind.ORDER_CLOSED: frozenset({"conversation_id", "close_reason", "refund"}),
+        NoticeKind.ORDER_REOPENED: frozenset({"conversation_id"}),
+        NoticeKind.REFUNDED: frozenset({"amount_fen"}),
+        NoticeKind.RATED: frozenset({"stars"}),
+        NoticeKind.TIME_LEFT: frozenset({"conversation_id", "minutes_left", "deadline_at"}),
+        NoticeKind.RECORD_ACCESS_CHANGED: frozenset({"granted"}),
+        NoticeKind.CRITICAL_VALUE: frozenset({"record_id", "task_id"}),
+    }
+)
+"""What a notice of each kind says besides its order: ids, numbers, codes and instants, from which clients make their own words.
+Nothing else is stored, so that neither health nor names can slip in."""
 
 
 TEXTS: Final[Mapping[NoticeKind, tuple[str, str]]] = MappingProxyType(
@@ -32,6 +59,9 @@ TEXTS: Final[Mapping[NoticeKind, tuple[str, str]]] = MappingProxyType(
         NoticeKind.ORDER_REOPENED: ("咨询已重新开放", "医生撤回了一条回复，咨询继续进行。"),
         NoticeKind.REFUNDED: ("退款成功", "这次咨询的费用已按原路退回。"),
         NoticeKind.RATED: ("新的评价", "有一位患者评价了您的咨询。"),
+        NoticeKind.TIME_LEFT: ("请尽快回复", "有一位患者仍在等待您的回复，咨询即将到时。"),
+        NoticeKind.RECORD_ACCESS_CHANGED: ("病历授权变更", "患者更改了本次咨询的病历查看授权。"),
+        NoticeKind.CRITICAL_VALUE: ("危急值提醒", "有一项检查结果需要您立即处理，请登录查看。"),
     }
 )
 """Title and text by kind."""
@@ -49,7 +79,9 @@ CLOSED_TEXTS: Final[Mapping[CloseReason, str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing told to one account. The id follows from cause and account, so that it appears once whoever tells it."""
+    """One thing told to one account. The id follows from cause and account, so that it appears once whoever tells it.
+
+    `order_id` None: it is about no order. `read_at` None: not read yet."""
 
     id: str
     hospital_id: str
@@ -57,14 +89,27 @@ class Notice:
     kind: NoticeKind
     title: str
     text: str
-    order_id: str
+    order_id: str | None
     created_at: datetime
+    data: Mapping[str, Value] = field(default_factory=dict)
+    read_at: datetime | None = None
 
 
 def notice_of(
-    kind: NoticeKind, *, cause: str, account_id: str, hospital_id: str, order_id: str, at: datetime, text: str | None = None
+    kind: NoticeKind,
+    *,
+    cause: str,
+    account_id: str,
+    hospital_id: str,
+    order_id: str | None,
+    at: datetime,
+    text: str | None = None,
+    **data: Value,
 ) -> Notice:
+    """The notice of this cause for this account. Raises ValueError for data that this kind does not have."""
     title, standard = TEXTS[kind]
+    if not DATA[kind].issuperset(data):
+        raise ValueError(f"a notice of kind {kind} holds only {sorted(DATA[kind])}")
     return Notice(
         id=derived_id("notice", cause, account_id, kind.value),
         hospital_id=hospital_id,
@@ -74,8 +119,13 @@ def notice_of(
         text=text or standard,
         order_id=order_id,
         created_at=at,
+        data=data,
     )
 
+
+MOST_READ_AT_ONCE: Final = 100
+MOST_COUNTED: Final = 1_000
+"""A badge shows no more."""
 
 MOST_REPLY_NOTICES: Final = 20
 """A consult with more replies than that speaks for itself."""
@@ -84,21 +134,20 @@ MOST_REPLY_NOTICES: Final = 20
 def notices_of_entry(entry: Entry, state: ConsultState, at: datetime) -> Iterator[Notice]:
     """Who is told what of this entry; `state` is the one after it."""
     draft = entry.draft
-    told: list[tuple[NoticeKind, str | None, bool]] = []  # kind, text, the doctor too
+    patients = tuple(account for account, role in state.roles.items() if role != DOCTOR)
+    tell = partial(_to, entry, state, at)
     if draft.kind is EntryKind.OPENED:
-        yield _to(state.doctor, NoticeKind.ORDER_PAID, None, entry, state, at)
+        yield from tell((state.doctor,), NoticeKind.ORDER_PAID, deadline_at=iso_ms(state.closes_at_ms))
     if draft.kind is EntryKind.MESSAGE and draft.role == DOCTOR and len(state.counted) <= MOST_REPLY_NOTICES:
-        told.append((NoticeKind.REPLIED, None, False))
+        yield from tell(patients, NoticeKind.REPLIED, seq=entry.seq)
     if draft.kind is EntryKind.GIFT:
-        told.append((NoticeKind.REPLIES_GIFTED, None, False))
+        yield from tell(patients, NoticeKind.REPLIES_GIFTED, count=draft.data["count"])
     if draft.closes is not None:
-        told.append((NoticeKind.ORDER_CLOSED, _closed_text(CloseReason(draft.closes), state), True))
+        reason = CloseReason(draft.closes)
+        text = _closed_text(reason, state)
+        yield from tell(tuple(state.roles), NoticeKind.ORDER_CLOSED, text, close_reason=reason.value, refund=not state.counted)
     if draft.kind is EntryKind.RECALL and draft.data.get("reopens"):
-        told.append((NoticeKind.ORDER_REOPENED, None, True))
-    for kind, text, doctor_too in told:
-        for account, role in state.roles.items():
-            if doctor_too or role != DOCTOR:
-                yield _to(account, kind, text, entry, state, at)
+        yield from tell(tuple(state.roles), NoticeKind.ORDER_REOPENED)
 
 
 def _closed_text(reason: CloseReason, state: ConsultState) -> str | None:
@@ -107,13 +156,24 @@ def _closed_text(reason: CloseReason, state: ConsultState) -> str | None:
     return CLOSED_TEXTS.get(reason)
 
 
-def _to(account: str, kind: NoticeKind, text: str | None, entry: Entry, state: ConsultState, at: datetime) -> Notice:
-    return notice_of(
-        kind,
-        cause=entry.id,
-        account_id=account,
-        hospital_id=state.hospital_id,
-        order_id=state.order_id,
-        at=at,
-        text=text,
-    )
+def _to(
+    entry: Entry,
+    state: ConsultState,
+    at: datetime,
+    accounts: Iterable[str],
+    kind: NoticeKind,
+    text: str | None = None,
+    **data: Value,
+) -> Iterator[Notice]:
+    for account in accounts:
+        yield notice_of(
+            kind,
+            cause=entry.id,
+            account_id=account,
+            hospital_id=state.hospital_id,
+            order_id=state.order_id,
+            at=at,
+            text=text,
+            conversation_id=entry.conversation_id,
+            **data,
+        )

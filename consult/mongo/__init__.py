@@ -4,13 +4,15 @@ from typing import Final
 
 from consult.domain.desk import DESK_SETTINGS, QUICK_REPLIES
 from consult.domain.order import ORDERS
+from consult.domain.tasks import TASKS
 from consult.mongo.desk import DESK_INDEXES, MongoDesks, MongoPlaces
 from consult.mongo.notices import NOTICE_INDEXES, NOTICES, MongoNotices
 from consult.mongo.orders import ORDER_INDEXES, MongoOrders
+from consult.mongo.tasks import TASK_INDEXES, MongoTasks
 from server.kernel.mongo import Indexes
 
-INDEXES: Final[Indexes] = {ORDERS: ORDER_INDEXES, **DESK_INDEXES, NOTICES: NOTICE_INDEXES}
+INDEXES: Final[Indexes] = {ORDERS: ORDER_INDEXES, **DESK_INDEXES, NOTICES: NOTICE_INDEXES, TASKS: TASK_INDEXES}
 
-OUTBOXES: Final = (ORDERS, DESK_SETTINGS, QUICK_REPLIES)
+OUTBOXES: Final = (ORDERS, DESK_SETTINGS, QUICK_REPLIES, TASKS)
 
-__all__ = ["INDEXES", "OUTBOXES", "MongoDesks", "MongoNotices", "MongoOrders", "MongoPlaces"]
+__all__ = ["INDEXES", "OUTBOXES", "MongoDesks", "MongoNotices", "MongoOrders", "MongoPlaces", "MongoTasks"]

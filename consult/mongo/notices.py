@@ -1,5 +1,6 @@
 """Notices in MongoDB. The id follows from the cause, so that each is there once."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -10,7 +11,12 @@ from consult.domain.notices import Notice, NoticeKind
 from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document
 
 NOTICES: Final = "notices"
-NOTICE_INDEXES: Final = [IndexModel([("account_id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)])]
+_NEWEST: Final = [("created_at", DESCENDING), ("_id", DESCENDING)]
+
+NOTICE_INDEXES: Final = [
+    IndexModel([("account_id", ASCENDING), *_NEWEST]),
+    IndexModel([("account_id", ASCENDING), *_NEWEST], name="unread", partialFilterExpression={"unread": True}),
+]
 
 
 class MongoNotices:
@@ -31,6 +37,9 @@ class MongoNotices:
                     "text": notice.text,
                     "order_id": notice.order_id,
                     "created_at": notice.created_at,
+                    "data": dict(notice.data),
+                    "unread": True,
+                    "read_at": None,
                 }
             )
         except DuplicateKeyError:
@@ -42,10 +51,31 @@ class MongoNotices:
         if after is not None:
             created_at, notice_id = after
             query["$or"] = [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lt": notice_id}}]
-        cursor = self._notices.find(
-            query, sort=[("created_at", DESCENDING), ("_id", DESCENDING)], limit=limit, comment=ALL_HOSPITALS
-        )
+        cursor = self._notices.find(query, sort=_NEWEST, limit=limit, comment=ALL_HOSPITALS)
         return [_notice_from(document) for document in await cursor.to_list()]
+
+    async def find(self, account_id: str, notice_id: str) -> Notice | None:
+        found = await self._notices.find_one({"_id": notice_id, "account_id": account_id}, comment=ALL_HOSPITALS)
+        return None if found is None else _notice_from(found)
+
+    async def read(self, account_id: str, notice_ids: Sequence[str], at: datetime) -> int:
+        return await self._read({"account_id": account_id, "_id": {"$in": list(notice_ids)}}, at)
+
+    async def read_up_to(self, account_id: str, place: tuple[datetime, str], at: datetime) -> int:
+        created_at, notice_id = place
+        older: Document = {"$or": [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lte": notice_id}}]}
+        return await self._read({"account_id": account_id} | older, at)
+
+    async def count_unread(self, account_id: str, most: int) -> int:
+        return await self._notices.count_documents(
+            {"account_id": account_id, "unread": True}, limit=most, comment=ALL_HOSPITALS
+        )
+
+    async def _read(self, query: Document, at: datetime) -> int:
+        done = await self._notices.update_many(
+            query | {"unread": True}, {"$set": {"unread": False, "read_at": at}}, comment=ALL_HOSPITALS
+        )
+        return done.modified_count
 
 
 def _notice_from(document: Document) -> Notice:
@@ -58,4 +88,6 @@ def _notice_from(document: Document) -> Notice:
         text=document["text"],
         order_id=document["order_id"],
         created_at=document["created_at"],
+        data=document["data"],
+        read_at=document["read_at"],
     )

@@ -115,6 +115,22 @@ class ConsultService:
                 hospital_id=order.hospital_id,
                 order_id=order.id,
                 at=event.at,
+                stars=event.data["stars"],
+            )
+            await self.notices.tell([notice])
+
+    async def record_access_changed(self, event: Event) -> None:
+        """`consult.record_access_changed`: tell the doctor, once the order is paid and theirs to see."""
+        order = await self.orders.find(event.subject)
+        if order is not None and order.phase is Phase.CAPTURED:
+            notice = notice_of(
+                NoticeKind.RECORD_ACCESS_CHANGED,
+                cause=event.id,
+                account_id=order.doctor.id,
+                hospital_id=order.hospital_id,
+                order_id=order.id,
+                at=event.at,
+                granted=event.data["granted"],
             )
             await self.notices.tell([notice])
 

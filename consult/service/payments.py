@@ -170,6 +170,7 @@ class OrderPaymentService:
                 hospital_id=order.hospital_id,
                 order_id=order.id,
                 at=event.at,
+                amount_fen=event.data["amount_fen"],
             )
             for account_id in (order.patient_account, order.doctor.id)
         )

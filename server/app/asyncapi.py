@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from consult.service.announcer import ORDER_CHANGED
-from consult.service.notices import NOTICE
-from consult.wire import NoticeOut, OrderOut
+from consult.service.notices import NOTICE, NOTICES_READ
+from consult.wire import OrderOut
+from consult.wire.notices import BadgeOut, NoticeOut
 from im.commands import SocketCommand, SocketEvent
 from im.socket import events as conversation_events
 from im.wire import ErrorAck
@@ -39,6 +40,7 @@ def product_events() -> list[SocketEvent]:
         *conversation_events(),
         SocketEvent(ORDER_CHANGED, "An order changed; as this account may see it.", OrderOut),
         SocketEvent(NOTICE, "Something that the account should know.", NoticeOut),
+        SocketEvent(NOTICES_READ, "Notices were read on some device; what is unread then.", BadgeOut),
     ]
 
 

@@ -580,7 +580,7 @@ async def test_payment_reply_gift_and_rating_are_told_at_once_to_whom_they_conce
         assert order["id"] == talk.order["id"]
     for socket in talk.doctor:
         notice = await socket.wait_for("notice")
-        assert notice.keys() == {"notice_id", "kind", "title", "text", "order_id", "created_at"}
+        assert notice.keys() == {"notice_id", "kind", "title", "text", "order_id", "created_at", "data", "read_at"}
         assert (notice["kind"], notice["order_id"]) == ("order_paid", talk.order["id"])
         instant(notice["created_at"])
         assert "反复咳嗽" not in str(notice)

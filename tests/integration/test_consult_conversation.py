@@ -248,7 +248,7 @@ async def test_each_notice_appears_once_and_is_told_live_once(world: World) -> N
                 *other.live.of("notice", actor.account_id),
             ]
             assert sorted(str(n["kind"]) for n in live) == kinds
-    assert set(live[0]) == {"notice_id", "kind", "title", "text", "order_id", "created_at"}
+    assert set(live[0]) == {"notice_id", "kind", "title", "text", "order_id", "created_at", "data", "read_at"}
 
 
 async def test_notices_are_paged(world: World) -> None:

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from accounts.domain.doctors import Doctor
 from consult.domain.desk import DeskSettings, Figures, Hours, QuickReply, minute_text, parse_minute
-from consult.domain.notices import Notice
 from consult.domain.order import MOST_IMAGES, MOST_TAGS, Order, OrderKind, Rating, age_on
 from consult.domain.status import OrderStatus
 from server.kernel.wire import CleanText, Id, Instant, OneLine, Page, PageQuery, QueryModel, WireModel
@@ -228,19 +227,6 @@ class FiguresOut(WireModel):
     ratings: int
 
 
-class NoticeOut(WireModel):
-    notice_id: str
-    kind: str
-    title: str
-    text: str
-    order_id: str
-    created_at: Instant
-
-
-class NoticePage(Page[NoticeOut]):
-    """Newest first."""
-
-
 class NoQuery(QueryModel):
     """No query parameters."""
 
@@ -323,17 +309,6 @@ def figures_out(figures: Figures) -> FiguresOut:
         income_fen=figures.income_fen,
         stars=figures.stars,
         ratings=figures.ratings,
-    )
-
-
-def notice_out(notice: Notice) -> NoticeOut:
-    return NoticeOut(
-        notice_id=notice.id,
-        kind=notice.kind.value,
-        title=notice.title,
-        text=notice.text,
-        order_id=notice.order_id,
-        created_at=notice.created_at,
     )
 
 

@@ -18,11 +18,14 @@ from consult.errors import (
     QuickRepliesFull,
     QuickReplyNotFound,
 )
+from consult.http.notices import notice_routes
+from consult.http.tasks import task_routes
 from consult.service.consults import ConsultService
 from consult.service.desk import DeskService, DoctorBoard, ListedDoctor
 from consult.service.notices import NoticeService
 from consult.service.orders import OrderRequest, OrderService
 from consult.service.payments import OrderPaymentService
+from consult.service.tasks import TaskService
 from consult.wire import (
     DeclineIn,
     DeskSettingsModel,
@@ -31,7 +34,6 @@ from consult.wire import (
     DoctorsQuery,
     FiguresOut,
     GiftIn,
-    NoticePage,
     OrderIn,
     OrderOut,
     OrderPage,
@@ -45,7 +47,6 @@ from consult.wire import (
     RecordAccessIn,
     doctor_out,
     figures_out,
-    notice_out,
     order_out,
     quick_reply_out,
     schedule_of,
@@ -56,7 +57,7 @@ from server.kernel.actor import Actor, Role
 from server.kernel.clock import Clock
 from server.kernel.edge import DOCTOR, PATIENT, PATIENT_OR_DOCTOR, SIGNED_IN, Call, Conceal, Handler, Idempotency, Route
 from server.kernel.errors import DomainError
-from server.kernel.wire import NoBody, PageQuery
+from server.kernel.wire import NoBody
 
 
 def routes(
@@ -66,6 +67,7 @@ def routes(
     desk: DeskService,
     board: DoctorBoard,
     notices: NoticeService,
+    tasks: TaskService,
     clock: Clock,
 ) -> list[Route]:
     """All routes of this package."""
@@ -78,7 +80,8 @@ def routes(
         *_command_routes(consults, conceal),
         *_doctor_routes(board, clock),
         *_desk_routes(desk),
-        _notice_route(notices),
+        *notice_routes(notices),
+        *task_routes(tasks),
     ]
 
 
@@ -399,22 +402,3 @@ def _quick_reply_routes(desk: DeskService) -> list[Route]:
             tag="desk",
         ),
     ]
-
-
-def _notice_route(notices: NoticeService) -> Route:
-    async def list_own(call: Call) -> NoticePage:
-        query: PageQuery = call.query
-        found, cursor = await notices.list_notices(call.actor, query.limit, query.cursor)
-        return NoticePage(items=[notice_out(notice) for notice in found], next_cursor=cursor)
-
-    return Route(
-        "GET",
-        "/notices",
-        "list_notices",
-        "What one was told, newest first.",
-        PATIENT_OR_DOCTOR,
-        list_own,
-        query=PageQuery,
-        answer=NoticePage,
-        tag="notices",
-    )
