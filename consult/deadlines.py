@@ -66,19 +66,19 @@ class Deadlines:
 
     async def expire_due(self) -> int:
         """Close what is open at its deadline; where nothing can be recalled, settle it too."""
-        return await self._each(self.due.expiring(self.clock.now()), self._expire)
+        return await self._each(self.due.expiring(self.clock.now()), self._expire, asks_log=True)
 
     async def settle_due(self) -> int:
         """Say the last word on money where no recall can change it any more."""
-        return await self._each(self.due.settling(self.clock.now()), self._settle)
+        return await self._each(self.due.settling(self.clock.now()), self._settle, asks_log=True)
 
     async def cancel_unpaid(self) -> int:
         """Cancel what nobody paid in time."""
-        return await self._each(self.due.unpaid(self.clock.now()), self._cancel)
+        return await self._each(self.due.unpaid(self.clock.now()), self._cancel, asks_log=False)
 
     async def free_places(self) -> int:
         """Free what an attempt took while its order was being cancelled, and then died."""
-        return await self._each(self.due.unfreed(self.clock.now() - _CRASHED_AFTER), self._free)
+        return await self._each(self.due.unfreed(self.clock.now() - _CRASHED_AFTER), self._free, asks_log=False)
 
     async def _expire(self, order: DueOrder) -> _Decision:
         closed = await self._append(order, decide_expiry)
@@ -114,7 +114,7 @@ class Deadlines:
         await self.due.place_freed(order.id, order.hospital_id)
         return _Decision(taken=True)
 
-    async def _each(self, orders: AsyncIterator[DueOrder], decide: _Decider) -> int:
+    async def _each(self, orders: AsyncIterator[DueOrder], decide: _Decider, *, asks_log: bool) -> int:
         """Decide for each, so many at once. What fails is logged, and found again by the next sweep.
 
         Money follows when all are decided: after a long outage the deadlines come first.
@@ -123,6 +123,8 @@ class Deadlines:
             return 0
         taken, settled = 0, list[DueOrder]()
         async for chunk in _chunks(orders, _CHUNK):
+            if asks_log:
+                await self.log.preload([order.conversation_id for order in chunk])
             decisions = await self._decide_all(chunk, decide)
             taken += sum(decision.taken for decision in decisions)
             settled += await self._show(list(zip(chunk, decisions, strict=True)))

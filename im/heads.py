@@ -7,8 +7,11 @@ the same opening every time, at number 1, so that two who open it at once open i
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
+import structlog
 from pymongo.errors import PyMongoError
 
 from im.codec import ConversationCodec, Opened, draft_digest
@@ -20,13 +23,18 @@ from im.lane import Lanes
 from im.mongo import LogStore
 from im.ports import Opener, Rules
 from server.kernel.crypto import KeyMissing, Keyring
-from server.kernel.errors import Unavailable
+from server.kernel.errors import DomainError, Unavailable
 from server.kernel.ids import id_bytes, is_id, new_id_bytes
 from server.kernel.mongo import Document
+
+log = structlog.get_logger(__name__)
 
 LOADS_AT_ONCE: Final = 8
 _PAGE: Final = 250
 """Entries folded between two looks at the event loop: some 5 ms of it."""
+
+_PRELOADED: Final = 2_000
+"""Entries that are read ahead in one go: what is behind them is read when it is asked for."""
 
 _OPENING_TRIES: Final = 6
 _PAUSE_SECONDS: Final = 0.1
@@ -74,6 +82,26 @@ class Heads:
             loading.add_done_callback(lambda task: self._loaded(conversation_id, task))
         return await asyncio.shield(loading)
 
+    async def preload(self, conversation_ids: Sequence[str]) -> None:
+        """Read many short conversations at once. Whatever hinders it, `get` reads or refuses the one that is asked for."""
+        wanted = [each for each in dict.fromkeys(conversation_ids) if is_id(each) and not self._known(each)]
+        if not wanted:
+            return
+        began = asyncio.get_running_loop().time()
+        try:
+            read = await self._store.read_whole([id_bytes(each) for each in wanted], limit=_PRELOADED)
+            await self._keyring.preload_conversations([conversation.hex() for conversation in read])
+        except (Unavailable, PyMongoError) as error:
+            log.info("log.preload_failed", conversations=len(wanted), error=type(error).__name__)
+            return
+        for conversation, documents in read.items():
+            with suppress(DomainError):  # told to whoever asks for it
+                head = await self._head_of(conversation.hex(), documents[0])
+                if not self._known(head.conversation_id):  # someone may have asked for it meanwhile
+                    self.lanes.fold_tail(head, documents, began)
+                    self._add(head)
+            await asyncio.sleep(0)
+
     def keep(self, head: Head) -> None:
         """Weigh a head again after it grew, and let others go if there is no room."""
         known = self._heads.get(head.conversation_id)
@@ -114,10 +142,16 @@ class Heads:
     async def _load(self, conversation_id: str) -> Head:
         async with self._slots:
             head = await self._read(conversation_id) or await self._open(conversation_id)
-        self._heads[conversation_id] = (head, head.size)
+        self._add(head)
+        return head
+
+    def _known(self, conversation_id: str) -> bool:
+        return conversation_id in self._heads or conversation_id in self._loading
+
+    def _add(self, head: Head) -> None:
+        self._heads[head.conversation_id] = (head, head.size)
         self._bytes += head.size
         self._evict()
-        return head
 
     async def _read(self, conversation_id: str, after: OperationTime | None = None) -> Head | None:
         """The conversation folded from its first entry to its last; None when it has none."""

@@ -78,6 +78,21 @@ class LogStore:
             except PyMongoError as error:
                 raise Unavailable from error
 
+    async def read_whole(self, conversations: Sequence[bytes], *, limit: int) -> dict[bytes, list[Document]]:
+        """All entries of these, of `limit` entries together at most; one that does not fit whole is missing."""
+        ranges = [{"_id": {"$gte": position(each, 1), "$lte": position(each, LAST_SEQ)}} for each in conversations]
+        cursor = self.collection.find({"$or": ranges}, sort=[("_id", ASCENDING)], limit=limit, comment=ALL_HOSPITALS)
+        try:
+            documents = await cursor.to_list()
+        except PyMongoError as error:
+            raise Unavailable from error
+        found: dict[bytes, list[Document]] = {}
+        for document in documents:
+            found.setdefault(document["_id"][:16], []).append(document)
+        if len(documents) == limit:
+            found.popitem()
+        return found
+
     async def read_one(
         self, conversation: bytes, seq: int, hospital_id: str, *, after: OperationTime | None = None
     ) -> Document | None:

@@ -152,6 +152,11 @@ class ConversationLog:
 
     # --- reading ---
 
+    async def preload(self, conversation_ids: Sequence[str]) -> None:
+        """Read these in two round trips, for who is about to ask for each. It promises nothing: what could not be read so, is
+        read when it is asked for."""
+        await self._heads.preload(conversation_ids)
+
     async def access(self, actor: Actor, conversation_id: str) -> Snapshot:
         """The conversation on a freshly read tail, for a member. Anyone else gets ConversationNotFound, and is recorded."""
         head = await self._fresh(conversation_id)

@@ -1,11 +1,13 @@
 """Tells the patient and the doctor how their order stands now, and keeps lists fresh, off the way to the ack.
 
 A change of status that people make is told at once; what else changes at the leading edge, and then at most once a second for
-each conversation; what a sweep of many decides a second later, when the sweep has written it to the orders itself. What
-changes nothing of the order (the patient's messages) costs nothing here.
+each conversation. What a sweep decides is told in one go for many: at once for the first, then at most once a second for all
+that came meanwhile; the sweep writes it to the orders itself. What changes nothing of the order (the patient's messages) costs
+nothing here.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 ORDER_CHANGED: Final = "order.changed"
 _AT_ONCE: Final = 10
+_SWEPT_AT_ONCE: Final = 200
 
 
 class _Turn:
@@ -48,6 +51,8 @@ class OrderAnnouncer:
         self._clock = clock
         self._pause = pause_seconds
         self._turns: dict[str, _Turn] = {}
+        self._swept: dict[str, LogFacts] = {}
+        self._hurry = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._closing = False
@@ -60,9 +65,12 @@ class OrderAnnouncer:
             return
         swept = draft.sender is None and draft.kind is not EntryKind.OPENED
         turn = self._turns.get(state.order_id)
+        if swept and turn is None:
+            self._sweep_said(state)
+            return
         if turn is None:
             turn = self._turns[state.order_id] = _Turn()
-            self._spawn(state, turn, at_once=not swept or len(self._turns) <= _AT_ONCE)
+            self._spawn(self._take_turns(state.order_id, state.hospital_id, turn))
         turn.facts = facts_of(state)
         if swept:
             return
@@ -77,21 +85,24 @@ class OrderAnnouncer:
     async def close(self) -> None:
         """Tell what waits, at once."""
         self._closing = True
+        self._hurry.set()
         while self._tasks:
             for turn in self._turns.values():
                 turn.bell.set()
             await asyncio.wait(self._tasks)
 
-    def _spawn(self, state: ConsultState, turn: _Turn, *, at_once: bool) -> None:
-        turns = self._take_turns(state.order_id, state.hospital_id, turn, at_once)
-        task = asyncio.create_task(turns, name="order-announce")
+    def _sweep_said(self, state: ConsultState) -> None:
+        if not self._swept:
+            self._spawn(self._tell_swept())
+        self._swept[state.order_id] = facts_of(state)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="order-announce")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _take_turns(self, order_id: str, hospital_id: str, turn: _Turn, at_once: bool) -> None:
+    async def _take_turns(self, order_id: str, hospital_id: str, turn: _Turn) -> None:
         try:
-            if not at_once:
-                await self._wait(turn)
             while (facts := turn.facts) is not None:
                 turn.facts = None
                 turn.bell.clear()
@@ -99,6 +110,31 @@ class OrderAnnouncer:
                 await self._wait(turn)
         finally:
             del self._turns[order_id]
+
+    async def _tell_swept(self) -> None:
+        """Until nothing was swept for a pause. What is told leaves `_swept` only then, so that there is one of these."""
+        while self._swept:
+            told = dict(self._swept)
+            names = list(told)
+            for at in range(0, len(names), _SWEPT_AT_ONCE):
+                await self._tell_all({name: told[name] for name in names[at : at + _SWEPT_AT_ONCE]})
+            if not self._closing:
+                timer = asyncio.get_running_loop().call_later(self._pause, self._hurry.set)
+                await self._hurry.wait()
+                timer.cancel()
+                if not self._closing:
+                    self._hurry.clear()
+            self._swept = {order_id: facts for order_id, facts in self._swept.items() if told.get(order_id) is not facts}
+
+    async def _tell_all(self, swept: dict[str, LogFacts]) -> None:
+        try:
+            orders = await self._orders.find_all(swept)
+        except Exception as error:  # whatever it is, it concerns these hints only
+            log.warning("order.announce_failed", orders=len(swept), error=type(error).__name__, exc_info=True)
+            return
+        for order in orders:
+            facts = swept[order.id]
+            self.announce(order if order.facts is not None and order.facts.seq >= facts.seq else replace(order, facts=facts))
 
     async def _wait(self, turn: _Turn) -> None:
         """For the pause, the bell or the end, whichever comes first."""

@@ -11,6 +11,7 @@ import contextlib
 import hmac
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pymongo.errors import DuplicateKeyError
 
 from server.kernel.ids import new_id
-from server.kernel.mongo import Database
+from server.kernel.mongo import ALL_HOSPITALS, Database
 
 _VERSION: Final = b"\x01"
 _NONCE_BYTES: Final = 12
@@ -171,6 +172,15 @@ class Keyring:
             raise KeyMissing(name)
         hospital = await self.hospital(hospital_id)
         return self._remember(conversation_id, SealingKey(hospital.wrapping.open(wrapped, name.encode())))
+
+    async def preload_conversations(self, conversation_ids: Sequence[str]) -> None:
+        """Fetch the keys of these in one go; one that is not there is missing, as it is for `conversation`."""
+        names = {f"conversation:{each}": each for each in conversation_ids if each not in self._conversations}
+        cursor = self._keys.find({"_id": {"$in": list(names)}}, comment=ALL_HOSPITALS)
+        for document in await cursor.to_list():
+            hospital = await self.hospital(document["hospital_id"])
+            name = document["_id"]
+            self._remember(names[name], SealingKey(hospital.wrapping.open(bytes(document["wrapped"]), name.encode())))
 
     def _remember(self, conversation_id: str, key: SealingKey) -> SealingKey:
         self._conversations[conversation_id] = key

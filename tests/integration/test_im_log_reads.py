@@ -106,6 +106,45 @@ async def test_ten_thousand_entries_page_in_order_none_missing_or_twice(database
     assert seen == list(range(1, 10_001))
 
 
+async def test_many_conversations_are_read_ahead_and_those_that_cannot_be_are_read_when_asked_for(database, clock):
+    ids = [new_id() for _ in range(5)]
+    openings = Openings(*ids, quota=100_000)
+    first, second = make_log(database, openings, clock), make_log(database, openings, clock)
+    whole, erased, broken, unopened, long = ids
+    for conversation_id in (whole, erased, broken):
+        await send(first, conversation_id, 2)
+    await fill(database, long, first, 2_100)
+    await database[KEYS].delete_one({"_id": f"conversation:{erased}"})
+    await database[LOG].update_one(
+        {"_id": bytes.fromhex(broken) + (2).to_bytes(8, "big")}, {"$set": {"body": b"\1" + b"x" * 40}}
+    )
+    await second.preload([*ids, new_id(), "no id"])
+    before = second.cached_bytes
+    assert before > 0
+    assert (await second.read(whole)).seq == 3
+    assert second.cached_bytes == before
+    assert (await second.read(long)).seq == 2_100
+    assert (await second.read(unopened)).seq == 1
+    with pytest.raises(ConversationNotFound):
+        await second.read(erased)
+    with pytest.raises(Unavailable):
+        await second.read(broken)
+    await send(second, whole)
+    assert (await first.read_fresh(whole)).seq == 4
+    await first.close()
+    await second.close()
+
+
+async def test_reading_ahead_and_asking_at_once_give_one_head(log, other, conversation):
+    await send(log, conversation, 3)
+    _, snapshot, _ = await asyncio.gather(
+        other.preload([conversation]), other.read(conversation), other.preload([conversation])
+    )
+    assert snapshot.seq == 4
+    await asyncio.gather(send(other, conversation), other.preload([conversation]))
+    assert (await other.read(conversation)).seq == 5
+
+
 async def test_a_fresh_read_sees_all_that_any_process_acknowledged(log, other, conversation):
     await send(log, conversation)
     for seq in range(3, 9):
