@@ -193,7 +193,7 @@ class WechatPay:
         """Fetch the platform's certificates for a serial that is not known; now and then only: forged serials are cheap."""
         async with self._fetching:
             now = self._clock.now_ms()
-            if serial not in self._platform and now - self._fetched_ms > _FETCH_EVERY_MS:
+            if serial not in self._platform and not 0 <= now - self._fetched_ms <= _FETCH_EVERY_MS:
                 self._fetched_ms = now
                 await self._fetch_certificates()
         try:

@@ -26,7 +26,7 @@ class NameBook:
 
     def is_fresh(self, account_id: str) -> bool:
         known = self._known.get(account_id)
-        return known is not None and self._clock.now_ms() - known[0] < _FRESH_MS
+        return known is not None and 0 <= self._clock.now_ms() - known[0] < _FRESH_MS
 
     async def learn(self, account_ids: Iterable[str]) -> None:
         """Make sure that these names are known and not old."""

@@ -40,7 +40,7 @@ class Presence:
         if not summary.open or now >= summary.closes_at_ms:
             raise ConversationClosed()
         key = (conversation_id, actor.account_id)
-        if now - self._told.get(key, now - TYPING_EVERY_MS) < TYPING_EVERY_MS:
+        if 0 <= now - self._told.get(key, now - TYPING_EVERY_MS) < TYPING_EVERY_MS:
             return
         self._told[key] = now
         self._told.move_to_end(key)

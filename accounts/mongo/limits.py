@@ -24,6 +24,8 @@ class MongoLimits:
 
     Windows of few places are exact to the millisecond. Those of many count by hundredths of the window, each of which leaves it
     as a whole when its last instant does: the document stays small, and never more than the rate gets through.
+
+    Places that lie further ahead than a whole window were taken before the clock was set back: they count no more.
     """
 
     def __init__(self, database: Database, keyring: Keyring) -> None:
@@ -32,7 +34,9 @@ class MongoLimits:
 
     async def take(self, kind: str, subject: str, rate: Rate, *, now: datetime) -> timedelta | None:
         before = await self._update(await self._key(kind, subject), _take(rate, now))
-        recent: list[tuple[datetime, int]] = sorted((slot["at"], slot["n"]) for slot in before if slot["at"] > now - rate.per)
+        recent: list[tuple[datetime, int]] = sorted(
+            (slot["at"], slot["n"]) for slot in before if now - rate.per < slot["at"] <= now + rate.per
+        )
         to_leave = sum(n for _, n in recent) - rate.count + 1
         if to_leave <= 0:
             return None
@@ -87,7 +91,8 @@ def _slot(rate: Rate, at: datetime) -> datetime:
 def _take(rate: Rate, now: datetime) -> list[Document]:
     """Drop what has left the window (half-open: at its last instant a place is free), then take one if there is room."""
     at = _slot(rate, now)
-    recent: Any = {"$filter": {"input": {"$ifNull": ["$slots", []]}, "cond": {"$gt": ["$$this.at", now - rate.per]}}}
+    within: Any = {"$and": [{"$gt": ["$$this.at", now - rate.per]}, {"$lte": ["$$this.at", now + rate.per]}]}
+    recent: Any = {"$filter": {"input": {"$ifNull": ["$slots", []]}, "cond": within}}
     others: Any = {"$filter": {"input": "$slots", "cond": {"$ne": ["$$this.at", at]}}}
     here: Any = {"$sum": {"$map": {"input": "$slots", "in": {"$cond": [{"$eq": ["$$this.at", at]}, "$$this.n", 0]}}}}
     taken: Any = {"$concatArrays": [others, [{"at": at, "n": {"$add": [here, 1]}}]]}

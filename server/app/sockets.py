@@ -95,7 +95,8 @@ _DISCONNECT: Final = frame(b"41")
 
 
 class Bucket:
-    """Allows `rate.count` at once and as many in each `rate.per` after that."""
+    """Allows `rate.count` at once and as many in each `rate.per` after that. A clock that is set back neither fills it nor
+    stops it."""
 
     __slots__ = ("_capacity", "_per_ms", "_seen", "_tokens")
 
@@ -108,7 +109,7 @@ class Bucket:
         """Take one; 0.0 when allowed, else the seconds until the next is."""
         if now_ms > self._seen:
             self._tokens = min(self._capacity, self._tokens + (now_ms - self._seen) * self._per_ms)
-            self._seen = now_ms
+        self._seen = now_ms
         if self._tokens >= 1.0:
             self._tokens -= 1.0
             return 0.0

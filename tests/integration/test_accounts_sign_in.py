@@ -546,6 +546,22 @@ async def test_a_window_of_many_places_stays_small_and_exact_in_number(accounts:
     assert (len(window["slots"]), sum(slot["n"] for slot in window["slots"])) == (26, 150)
 
 
+@pytest.mark.parametrize("count", [2, 150])
+async def test_a_window_does_not_stay_full_when_the_clock_is_set_back(
+    accounts: Accounts, clock: ManualClock, count: int
+) -> None:
+    rate = Rate(count, timedelta(minutes=10))
+    for _ in range(count):
+        assert await accounts.limits.take("kind", "subject", rate, now=clock.now()) is None
+    clock.advance(timedelta(minutes=-1))
+    wait = await accounts.limits.take("kind", "subject", rate, now=clock.now())
+    assert wait is not None  # a small step opens nothing
+    clock.advance(timedelta(hours=-1))
+    for _ in range(count):
+        assert await accounts.limits.take("kind", "subject", rate, now=clock.now()) is None
+    assert await accounts.limits.take("kind", "subject", rate, now=clock.now()) is not None
+
+
 async def test_a_place_is_given_back_once(accounts: Accounts, clock: ManualClock) -> None:
     rate, now = Rate(1, timedelta(minutes=10)), clock.now()
     assert await accounts.limits.take("kind", "subject", rate, now=now) is None

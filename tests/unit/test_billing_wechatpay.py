@@ -340,6 +340,10 @@ async def test_a_serial_that_is_not_known_lets_the_certificates_be_fetched_and_f
     with pytest.raises(PaymentSignatureInvalid):
         await pay.read_callback({**headers, "Wechatpay-Serial": "F" * 40}, body)
     assert platform.certificate_requests() == 2
+    clock.advance(timedelta(minutes=-4))  # set back: new certificates are not waited for any longer than else
+    with pytest.raises(PaymentSignatureInvalid):
+        await pay.read_callback({**headers, "Wechatpay-Serial": "E" * 40}, body)
+    assert platform.certificate_requests() == 3
 
 
 async def test_certificates_are_believed_only_when_encrypted_for_us_signed_and_valid(

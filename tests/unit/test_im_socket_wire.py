@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -15,6 +17,7 @@ from pydantic import ValidationError
 from im.commands import CommandRunner, SocketCall, SocketCommand, acknowledge, refuse
 from im.domain import Draft, Entry, EntryKind
 from im.errors import ConversationClosed
+from im.names import NameBook
 from im.wire import EmptyAck, Message, SendBody, SendModel, TypingBody, fields_of, instant, render
 from server.app.asyncapi import asyncapi, product_events
 from server.app.engine import frame, unframe
@@ -23,6 +26,7 @@ from server.kernel.actor import Actor, Role
 from server.kernel.clock import iso_ms
 from server.kernel.errors import DomainError, Internal, registered_errors
 from server.kernel.settings import parse_rate
+from tests.support.clock import ManualClock
 
 decode = msgspec.json.Decoder(SendBody).decode
 PATIENT = Actor("a" * 32, Role.PATIENT, "default", "r" * 32)
@@ -160,9 +164,29 @@ def test_a_bucket_allows_a_burst_then_the_rate() -> None:
     assert bucket.take(1_000) == pytest.approx(0.5)
     assert bucket.take(1_499) == pytest.approx(0.001)
     assert bucket.take(1_500) == 0.0
-    assert bucket.take(900) == pytest.approx(0.5)
+    assert bucket.take(900) == pytest.approx(0.5)  # the clock was set back: what was taken stays taken
+    assert bucket.take(1_399) == pytest.approx(0.001)
+    assert bucket.take(1_400) == 0.0  # and what comes, comes by the clock as it is now
     assert [bucket.take(9_999_999), bucket.take(9_999_999)] == [0.0, 0.0]
     assert bucket.take(9_999_999) == pytest.approx(0.5)
+
+
+async def test_names_are_learnt_again_after_the_clock_was_set_back(clock: ManualClock) -> None:
+    class Registry:
+        name = "王小明"
+
+        async def find_names(self, account_ids: Collection[str]) -> dict[str, str]:
+            return dict.fromkeys(account_ids, self.name)
+
+    registry = Registry()
+    book = NameBook(registry, clock)
+    await book.learn(["a"])
+    registry.name = "王大明"
+    await book.learn(["a"])
+    assert book.find("a") == "王小明"
+    clock.advance(timedelta(hours=-1))
+    await book.learn(["a"])
+    assert book.find("a") == "王大明"
 
 
 def runner_of(handler: Any) -> tuple[CommandRunner, SocketCommand]:
