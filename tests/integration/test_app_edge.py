@@ -10,13 +10,13 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from server.app.address import address_of
 from server.app.edge import Edge, outermost
-from server.app.idempotency import IDEMPOTENCY, IdempotencyStore
+from server.app.idempotency import IDEMPOTENCY, IdempotencyStore, StoredAnswer
 from server.app.limits import RateLimiter
 from server.kernel.actor import Actor, Role
 from server.kernel.audit import AUDIT, AuditLog
 from server.kernel.crypto import Keyring, MasterKey
 from server.kernel.edge import ANYONE, PATIENT, Call, Idempotency, Route
-from server.kernel.errors import AuthRequired, Forbidden, Unavailable
+from server.kernel.errors import AuthRequired, Forbidden, IdempotencyInProgress, Unavailable
 from server.kernel.mongo import Database
 from server.kernel.settings import parse_rate
 from server.kernel.wire import CleanText, NoBody, PageQuery, WireModel
@@ -162,6 +162,25 @@ async def test_after_a_fault_the_next_attempt_goes_on_from_the_same_seed_and_aft
     world.failure = None
     assert (await _post(client, {"name": "other"}))[0] == 201
     assert world.seeds[0] == world.seeds[1] == world.seeds[2] != world.seeds[3]
+
+
+async def test_an_attempt_that_lost_its_key_neither_frees_nor_answers_what_came_after_it(
+    database: Database, clock: ManualClock
+) -> None:
+    store = IdempotencyStore(database, Keyring(MasterKey(bytes(32)), database), clock)
+    actor = Actor("a", Role.PATIENT, "default", "r")
+    slow = await store.claim(actor, "make", "k", b"one")
+    clock.advance(timedelta(seconds=5))
+    heir = await store.claim(actor, "make", "k", b"one")
+    await store.release(slow)
+    await store.unlock(slow)
+    with pytest.raises(IdempotencyInProgress):  # the heir's claim stands, and is locked
+        await store.claim(actor, "make", "k", b"one")
+    await store.release(heir)
+    other = await store.claim(actor, "make", "k", b"two")
+    await store.complete(slow, StoredAnswer(201, b"one"))
+    await store.complete(other, StoredAnswer(201, b"two"))
+    assert (await store.claim(actor, "make", "k", b"two")).answer == StoredAnswer(201, b"two")
 
 
 async def test_stored_answers_are_sealed(client: Client, database: Database) -> None:
