@@ -17,6 +17,7 @@ from consult.service.announcer import OrderAnnouncer
 from consult.service.consults import ConsultService
 from consult.service.conversations import ConsultDirectory, ConsultOpener, MediaOwners
 from consult.service.desk import DeskService, DoctorBoard
+from consult.service.figures import FigureBook
 from consult.service.notices import NoticeService
 from consult.service.orders import OrderService, OrderSettings
 from consult.service.payments import OrderPaymentService
@@ -98,8 +99,9 @@ def assemble(
     access = OrderAccess(orders, log, audit, clock)
     notices = NoticeService(MongoNotices(database), live, clock)
     tasks = TaskService(MongoTasks(database, parts.keyring), audit, relay, clock)
-    board = DoctorBoard(doctors, desks, clock)
-    desk = DeskService(desks, places, audit, relay, clock)
+    figures = FigureBook(desks)
+    board = DoctorBoard(doctors, desks, figures, clock)
+    desk = DeskService(desks, places, figures, audit, relay, clock)
     order_service = OrderService(
         access=access,
         orders=orders,
@@ -128,7 +130,7 @@ def assemble(
         clock=clock,
         settings=settings,
     )
-    consults = ConsultService(access, orders, payments, log, notices, announcer, relay, clock)
+    consults = ConsultService(access, orders, payments, log, notices, announcer, relay, clock, figures)
     return Consult(
         parts=parts,
         access=access,

@@ -19,6 +19,7 @@ from consult.errors import OrderTransitionRefused
 from consult.ports import Decide, Log, OrderRepository, Outboxes
 from consult.service.access import OrderAccess
 from consult.service.announcer import OrderAnnouncer
+from consult.service.figures import FigureBook
 from consult.service.notices import NoticeService
 from consult.service.payments import OrderPaymentService
 from server.kernel.actor import Actor
@@ -38,6 +39,7 @@ class ConsultService:
     announcer: OrderAnnouncer
     relay: Outboxes
     clock: Clock
+    figures: FigureBook
 
     async def cancel_order(self, actor: Actor, order_id: str, command_id: str) -> Order:
         """The patient withdraws: unpaid, or paid while no reply counts; then the fee goes back in full. Where the gateway says
@@ -86,6 +88,7 @@ class ConsultService:
         )
         if not await self.orders.rate(order, Rating(stars, tags, text, at), event):
             raise OrderTransitionRefused(status=order.status.value, reason="rated")
+        self.figures.forget(order.hospital_id, order.doctor.id)
         return await self._changed(order)
 
     async def set_record_access(self, actor: Actor, order_id: str, granted: bool) -> Order:

@@ -11,6 +11,7 @@ from consult.domain.desk import DESK_SETTINGS, QUICK_REPLIES, DeskSettings, Figu
 from consult.domain.order import local_day
 from consult.errors import QuickRepliesFull, QuickReplyNotFound
 from consult.ports import DeskRepository, Doctors, Outboxes, PlaceRepository
+from consult.service.figures import FigureBook
 from server.kernel.actor import DEFAULT_HOSPITAL, PLATFORM, Actor
 from server.kernel.audit import Audit, audit_row
 from server.kernel.clock import Clock
@@ -36,6 +37,7 @@ class DoctorBoard:
 
     doctors: Doctors
     desks: DeskRepository
+    figures: FigureBook
     clock: Clock
 
     async def list_doctors(
@@ -74,7 +76,7 @@ class DoctorBoard:
             return []
         ids = [doctor.id for doctor in doctors]
         settings = await self.desks.find_settings_of(hospital_id, ids)
-        figures = await self.desks.figures_of(hospital_id, ids)
+        figures = await self.figures.figures_of(hospital_id, ids)
         return [ListedDoctor(doctor, settings[doctor.id], figures[doctor.id]) for doctor in doctors]
 
 
@@ -84,6 +86,7 @@ class DeskService:
 
     desks: DeskRepository
     places: PlaceRepository
+    figures: FigureBook
     audit: Audit
     relay: Outboxes
     clock: Clock
@@ -114,7 +117,7 @@ class DeskService:
     async def get_figures(self, actor: Actor) -> Figures:
         """The doctor's own work, counted from the orders."""
         await self.audit.record(audit_row(actor, "consult.figures_viewed", subject=actor.account_id, at=self.clock.now()))
-        return (await self.desks.figures_of(actor.hospital_id, [actor.account_id]))[actor.account_id]
+        return (await self.figures.figures_of(actor.hospital_id, [actor.account_id]))[actor.account_id]
 
     async def list_quick_replies(self, actor: Actor) -> list[QuickReply]:
         return await self.desks.list_quick_replies(actor.hospital_id, actor.account_id)

@@ -1,6 +1,7 @@
 """The desk, the figures, and the doctors as patients see them."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,8 @@ from pydantic import ValidationError
 from accounts.errors import DoctorNotFound
 from consult.domain.desk import Figures, Hours
 from consult.errors import QuickRepliesFull, QuickReplyNotFound
+from consult.mongo import MongoDesks
+from consult.service.figures import FigureBook
 from consult.wire import DeskSettingsModel, OrderIn, RatingIn, settings_out
 from server.kernel.ids import new_id
 from tests.support.consult import World, open_world
@@ -166,6 +169,48 @@ async def test_figures_equal_a_recount(world: World) -> None:
     figures = await world.consult.desk.get_figures(actor)
     assert (figures.replied_rate, figures.median_reply_minutes) == (0.8, 7)
     assert (await expired.now()).status.value == "refunding"
+
+
+class SlowDesks(MongoDesks):
+    """The real one, on a database that takes `seconds` for a count."""
+
+    seconds = elapsed = 0.0
+    counts = 0
+
+    async def figures_of(self, hospital_id: str, doctor_ids: Collection[str]) -> dict[str, Figures]:
+        self.counts += 1
+        self.elapsed += self.seconds
+        return await super().figures_of(hospital_id, doctor_ids)
+
+
+async def test_a_slow_count_is_shared_and_used_for_a_while_and_equals_a_recount_after_it(world: World) -> None:
+    doctor = world.doctors.add()
+    desks = SlowDesks(world.database)
+    book = FigureBook(desks, lambda: desks.elapsed)
+
+    async def orders_shown() -> int:
+        return (await book.figures_of(doctor.hospital_id, [doctor.id]))[doctor.id].orders
+
+    desks.seconds = 2.0
+    assert await asyncio.gather(*(orders_shown() for _ in range(50))) == [0] * 50
+    assert desks.counts == 1
+    await world.paid(doctor=doctor)
+    desks.elapsed += 37.9
+    assert (await orders_shown(), desks.counts) == (0, 1)
+    desks.elapsed += 0.1
+    assert (await orders_shown(), desks.counts) == (1, 2)
+    await world.paid(doctor=doctor)
+    book.forget(doctor.hospital_id, doctor.id)
+    assert (await orders_shown(), desks.counts) == (2, 3)
+
+
+async def test_a_quick_count_is_never_old(world: World) -> None:
+    doctor, desks = world.doctors.add(), SlowDesks(world.database)
+    book = FigureBook(desks, lambda: desks.elapsed)
+    for n in range(3):
+        desks.elapsed += 0.001
+        assert (await book.figures_of(doctor.hospital_id, [doctor.id]))[doctor.id].orders == n
+        await world.paid(doctor=doctor)
 
 
 async def test_patients_see_doctors_with_their_switch_and_may_ask_for_those_that_accept(world: World) -> None:
