@@ -38,18 +38,19 @@ class ChartCache:
     def __init__(self, hospital: Hospital, clock: Clock) -> None:
         self._hospital = hospital
         self._clock = clock
-        self._ready: OrderedDict[_Key, tuple[datetime, PreparedChart]] = OrderedDict()
+        self._ready: OrderedDict[_Key, tuple[datetime, PreparedChart, str]] = OrderedDict()
         self._under_way: dict[_Key, asyncio.Task[PreparedChart]] = {}
 
     async def get(self, hospital_id: str, patient: PatientRef) -> PreparedChart:
         """The chart. Raises what `Hospital.fetch_chart` raises."""
         key = (hospital_id, patient.id_type, patient.id_number)
         self._drop_old()
-        if (found := self._ready.get(key)) is not None:
+        stamp = await self._hospital.stamp(hospital_id, patient)
+        if (found := self._ready.get(key)) is not None and found[2] == stamp:
             return found[1]
         task = self._under_way.get(key)
         if task is None:
-            task = asyncio.create_task(self._fetch(key, patient), name="ehr-chart")
+            task = asyncio.create_task(self._fetch(key, patient, stamp), name="ehr-chart")
             self._under_way[key] = task
             task.add_done_callback(lambda done: self._finished(key, done))
         return await asyncio.shield(task)
@@ -59,18 +60,18 @@ class ChartCache:
         if not task.cancelled():
             task.exception()  # who waited has it; nobody may be left to wait
 
-    async def _fetch(self, key: _Key, patient: PatientRef) -> PreparedChart:
+    async def _fetch(self, key: _Key, patient: PatientRef, stamp: str) -> PreparedChart:
         chart = await self._hospital.fetch_chart(key[0], patient)
         prepared = await asyncio.to_thread(prepare, chart)
         until = self._clock.now() + (KEPT_PARTLY if chart.missing else KEPT)
-        self._ready[key] = (until, prepared)
+        self._ready[key] = (until, prepared, stamp)
         while len(self._ready) > _MOST:
             self._ready.popitem(last=False)
         return prepared
 
     def _drop_old(self) -> None:
         now = self._clock.now()
-        for key in [key for key, (until, _) in self._ready.items() if until <= now]:
+        for key in [key for key, (until, *_) in self._ready.items() if until <= now]:
             del self._ready[key]
 
 

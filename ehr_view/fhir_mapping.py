@@ -52,7 +52,7 @@ _FLAGS: Final[Mapping[str, Flag]] = {
     "HH": Flag.CRITICAL_HIGH,
     "LL": Flag.CRITICAL_LOW,
     "A": Flag.ABNORMAL,
-    "AA": Flag.ABNORMAL,
+    "AA": Flag.CRITICAL,
     "POS": Flag.ABNORMAL,
     "N": Flag.NORMAL,
     "NEG": Flag.NORMAL,

@@ -62,6 +62,18 @@ class Hospital(Protocol):
         """The pictures, in order; None for one that could not be had. Raises RecordIdentityMismatch for a study of another."""
         ...
 
+    async def stamp(self, hospital_id: str, patient: PatientRef) -> str:
+        """Another text after each change that we were told of; always the same where we would not be told."""
+        ...
+
+
+class StampedHospital(Hospital, Protocol):
+    """A hospital that says when a chart is no longer what it was."""
+
+    async def stamp(self, hospital_id: str, patient: PatientRef) -> str:
+        """Another text after each change that we know of; always the same where we would not know."""
+        ...
+
 
 class Theme(StrEnum):
     LIGHT = "light"

@@ -32,13 +32,14 @@ class Flag(StrEnum):
     CRITICAL_HIGH = "HH"
     CRITICAL_LOW = "LL"
     ABNORMAL = "A"
+    CRITICAL = "AA"
 
     @property
     def is_critical(self) -> bool:
         return self in _CRITICAL
 
 
-_CRITICAL: Final = frozenset({Flag.CRITICAL_HIGH, Flag.CRITICAL_LOW})
+_CRITICAL: Final = frozenset({Flag.CRITICAL_HIGH, Flag.CRITICAL_LOW, Flag.CRITICAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ Content = Note | Prescription | LabReport | ExamReport | ImagingStudy
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record. `abnormal`: it holds a result out of range, or an examination marked so; `critical`: one that cannot wait."""
+    """One record. `abnormal`: it holds a result out of range, or an examination marked so; `critical`: one that cannot wait.
+    `source`: which of the hospital's systems it came from, for people; empty where the hospital has one for all."""
 
     id: str
     form: Form
@@ -170,6 +172,7 @@ class Record:
     author: str = ""
     abnormal: bool = False
     critical: bool = False
+    source: str = ""
 
 
 class MissingReason(StrEnum):

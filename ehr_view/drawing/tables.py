@@ -83,7 +83,7 @@ def _value(
     palette, colour, line = canvas.palette, colour_of(canvas.palette, row.flag), ROW_LINES[density]
     edge = right - CELL_PAD - FLAG_WIDTH
     size = min((_fitting(canvas, words, room, size, bold=bool(row.flag)) for words in lines), default=size)
-    is_critical = row.flag in ("HH", "LL")
+    is_critical = row.flag in ("HH", "LL", "AA")
     if is_critical:
         width = max((canvas.measure(words, size, bold=True) for words in lines), default=0)
         half = line / 2 + min(4, ROW_PADS[density] / 4)
@@ -95,7 +95,7 @@ def _value(
     where = edge + FLAG_WIDTH / 2 - 2
     if row.flag in ("H", "L"):
         canvas.arrow(where, top, size * 0.8, colour, up=row.flag == "H")
-    elif is_critical:
+    elif row.flag in ("HH", "LL"):
         for side in (-1, 1):
             canvas.arrow(where + side * size * 0.26 - 1, top, size * 0.8, colour, up=row.flag == "HH")
     elif row.flag:

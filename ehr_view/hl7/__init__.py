@@ -1,0 +1,1 @@
+"""What hospitals send by HL7 v2: read, held, answered."""
