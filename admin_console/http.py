@@ -1,24 +1,30 @@
 """Supervision over HTTP. Staff only; which staff, the services decide."""
 
 from admin_console.domain.audit import RowPage
+from admin_console.errors import LeakPictureDamaged, LeakPictureTooLarge, LeakPictureUnsupported
 from admin_console.service.audit import AuditQuery
 from admin_console.service.orders import StaffDesk
+from admin_console.service.traces import LeakTracing
+from admin_console.upload import read_picture
 from admin_console.wire import (
     AuditPage,
     AuditSearch,
     HospitalFiguresOut,
     StaffOrderPage,
     StaffOrdersQuery,
+    TraceOut,
+    TraceQuery,
     figures_out,
     order_place_from,
     place_from,
     row_out,
     staff_order_out,
+    trace_out,
 )
 from consult.errors import OrderNotFound
 from consult.wire import OrderOut
 from server.kernel.clock import to_ms
-from server.kernel.edge import STAFF, Call, Route
+from server.kernel.edge import STAFF, Call, Idempotency, Route
 from server.kernel.errors import Forbidden
 from server.kernel.wire import PageQuery, encode_cursor
 
@@ -26,9 +32,10 @@ _TAG = "admin"
 
 
 class _Handlers:
-    def __init__(self, query: AuditQuery, desk: StaffDesk) -> None:
+    def __init__(self, query: AuditQuery, desk: StaffDesk, tracing: LeakTracing) -> None:
         self._query = query
         self._desk = desk
+        self._tracing = tracing
 
     async def search_audit(self, call: Call) -> AuditPage:
         asked: AuditSearch = call.query
@@ -54,6 +61,11 @@ class _Handlers:
     async def view_figures(self, call: Call) -> HospitalFiguresOut:
         return figures_out(await self._desk.view_figures(call.actor))
 
+    async def trace_leak(self, call: Call) -> TraceOut:
+        asked: TraceQuery = call.query
+        picture = await read_picture(call.request)
+        return trace_out(await self._tracing.trace(call.actor, picture, since=asked.since))
+
 
 def _rows(page: RowPage) -> AuditPage:
     place = page.next
@@ -61,8 +73,8 @@ def _rows(page: RowPage) -> AuditPage:
     return AuditPage(items=[row_out(row) for row in page.rows], next_cursor=cursor)
 
 
-def routes(query: AuditQuery, desk: StaffDesk) -> list[Route]:
-    handlers = _Handlers(query, desk)
+def routes(query: AuditQuery, desk: StaffDesk, tracing: LeakTracing) -> list[Route]:
+    handlers = _Handlers(query, desk, tracing)
     return [
         Route(
             method="GET",
@@ -120,6 +132,20 @@ def routes(query: AuditQuery, desk: StaffDesk) -> list[Route]:
             handler=handlers.view_figures,
             answer=HospitalFiguresOut,
             errors=(Forbidden,),
+            tag=_TAG,
+        ),
+        Route(
+            method="POST",
+            path="/admin/traces",
+            name="trace_leak",
+            summary="Which views of records a leaked picture shows: a form with one `file`",
+            roles=STAFF,
+            handler=handlers.trace_leak,
+            query=TraceQuery,
+            answer=TraceOut,
+            idempotency=Idempotency.NONE,  # it changes nothing, and every time it is asked is a row of its own
+            errors=(Forbidden, LeakPictureUnsupported, LeakPictureTooLarge, LeakPictureDamaged),
+            reads_request=True,
             tag=_TAG,
         ),
     ]

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from admin_console.domain.audit import AuditFilter, Place, ShownRow
 from admin_console.domain.checkpoints import Checkpoint, Head
 from admin_console.domain.orders import MoneyTotals, OrderCounts, OrderFilter
+from admin_console.domain.traces import Findings
 from consult.domain.order import Order
+from ehr_view.domain.access import RecordView
 from im.domain import EntryPage, Snapshot
 
 
@@ -47,6 +49,24 @@ class StaffOrders(OrderLookup, Protocol):
 class LedgerReader(Protocol):
     async def totals(self, hospital_id: str) -> MoneyTotals:
         """Sums of all postings of the hospital."""
+        ...
+
+
+class IssuedViews(Protocol):
+    """Looks at records, each with the id that stands hidden in the page."""
+
+    async def list_ids(self, hospital_id: str | None, since: datetime, *, limit: int) -> Sequence[int]:
+        """The newest first. None: of all hospitals."""
+        ...
+
+    async def find(self, view_id: int) -> RecordView | None: ...
+
+
+class MarkReader(Protocol):
+    """Reads hidden marks from pictures of any kind, in a process of its own."""
+
+    async def read(self, picture: bytes, issued: Sequence[int]) -> Findings:
+        """Raises LeakPictureUnsupported, LeakPictureTooLarge, LeakPictureDamaged; Unavailable when too many wait."""
         ...
 
 

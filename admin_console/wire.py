@@ -8,12 +8,14 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConst
 
 from admin_console.domain.audit import AuditFilter, Place, ShownRow
 from admin_console.domain.orders import HospitalFigures, OrderFilter
+from admin_console.domain.traces import Trace, TracedView
 from consult.domain.order import Order
 from consult.domain.status import OrderStatus
 from consult.wire import OrderOut, order_out
+from ehr_view.domain.access import view_text
 from server.kernel.clock import from_ms, to_ms
 from server.kernel.errors import RequestInvalid
-from server.kernel.wire import Id, Instant, Page, PageQuery, WireModel, decode_cursor
+from server.kernel.wire import Id, Instant, Page, PageQuery, QueryModel, WireModel, decode_cursor
 
 _RFC3339: Final = re.compile(r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$")
 _FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -172,3 +174,59 @@ def order_place_from(cursor: str | None) -> tuple[datetime, str] | None:
     if not 0 <= at_ms <= _LAST_MS:
         raise RequestInvalid(cursor="is not one of ours")
     return from_ms(at_ms), order_id
+
+
+class TraceQuery(QueryModel):
+    """`since`: a mark too weak to be decoded is compared with views from then on; the last 90 days where it is not given."""
+
+    since: InstantIn | None = None
+
+
+class TracedDoctorOut(WireModel):
+    id: str
+    name: str
+    staff_number: str
+
+
+class TracedViewOut(WireModel):
+    """One look at a record that the picture shows. `confidence`: the share (0.5–1) of the mark's bits that agree; `decoded`:
+    the mark was read and passed its check, else it was found by comparison."""
+
+    view_id: str
+    order_id: str
+    order_number: str
+    record_id: str
+    page: int
+    viewed_at: Instant
+    doctor: TracedDoctorOut
+    confidence: float
+    decoded: bool
+
+
+class TraceOut(WireModel):
+    """`items` is empty where nothing was found; it holds several where views were mixed. `sha256` is the file's, as audited."""
+
+    sha256: str
+    width: int
+    height: int
+    items: list[TracedViewOut]
+
+
+def trace_out(trace: Trace) -> TraceOut:
+    items = [_traced(traced) for traced in trace.views]
+    return TraceOut(sha256=trace.sha256, width=trace.width, height=trace.height, items=items)
+
+
+def _traced(traced: TracedView) -> TracedViewOut:
+    view = traced.view
+    return TracedViewOut(
+        view_id=view_text(view.view_id),
+        order_id=view.order_id,
+        order_number=view.order_number,
+        record_id=view.record_id,
+        page=view.page,
+        viewed_at=view.at,
+        doctor=TracedDoctorOut(id=view.viewer.account_id, name=view.viewer.name, staff_number=view.viewer.staff_number),
+        confidence=round(traced.hint.confidence, 4),
+        decoded=traced.hint.decoded,
+    )

@@ -130,7 +130,8 @@ def _cropped(share: float) -> Attack:
 
 def _noisy(deviation: float) -> Attack:
     def attack(page: Picture, random: Random) -> Picture:
-        values = np.asarray(page) + random.normal(0, deviation, (page.height, page.width, 3))
+        grain = random.standard_normal((page.height, page.width, 3), dtype=np.float32)
+        values = np.asarray(page) + np.float32(deviation) * grain
         return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
     return attack
@@ -157,8 +158,9 @@ def photo(page: Picture, random: Random) -> Picture:
     seen = cv2.GaussianBlur(seen, (0, 0), float(random.uniform(0.4, 1.0))).astype(np.float32) / 255
     across, down = random.uniform(-0.15, 0.15, 2)
     light = 1 + across * (np.arange(width)[None, :] / width - 0.5) + down * (np.arange(height)[:, None] / height - 0.5)
-    seen = seen ** random.uniform(0.8, 1.25) * (random.uniform(0.8, 1.1) * light[:, :, None])
-    seen = seen + random.normal(0, 0.015, seen.shape)
+    gamma, gain = np.float32(random.uniform(0.8, 1.25)), random.uniform(0.8, 1.1)
+    seen = cv2.pow(seen, float(gamma)) * (gain * light[:, :, None]).astype(np.float32)
+    seen = seen + np.float32(0.015) * random.standard_normal(seen.shape, dtype=np.float32)
     return _jpeg(50)(Image.fromarray((np.clip(seen, 0, 1) * 255).astype(np.uint8)), random)
 
 
@@ -197,6 +199,21 @@ def _blurred(deviation: float) -> Attack:
     return lambda page, _: Image.fromarray(cv2.GaussianBlur(np.asarray(page), (0, 0), deviation))
 
 
+def _inverted(page: Picture, _: Random) -> Picture:
+    """What a browser or a viewer makes of a page in its forced dark mode."""
+    return Image.fromarray(255 - np.asarray(page))
+
+
+def _levels(gamma: float, gain: float) -> Attack:
+    """Brightness and gamma as a picture editor's sliders move them; grey."""
+
+    def attack(page: Picture, _: Random) -> Picture:
+        values = np.asarray(page.convert("L")).astype(np.float32) / 255
+        return Image.fromarray(np.clip(values**gamma * gain * 255, 0, 255).astype(np.uint8))
+
+    return attack
+
+
 ATTACKS: Final[Mapping[str, Attack]] = {
     "screenshot": lambda page, _: page,
     "JPEG 50": _jpeg(50),
@@ -210,6 +227,10 @@ ATTACKS: Final[Mapping[str, Attack]] = {
     "photo": photo,
     "photo, 40 % crop": _then(photo, _cropped(0.4)),
     "quarter turn, JPEG 50": _then(lambda page, _: page.rotate(90, expand=True), _jpeg(50)),
+    "dark mode forced, JPEG 50": _then(_inverted, _jpeg(50)),
+    "grey, gamma 1.6": _levels(1.6, 1.0),
+    "grey, gamma 0.7, darkened": _levels(0.7, 0.75),
+    "0.75×, JPEG 60, then 1.2×, JPEG 40": _then(_scaled(0.75), _jpeg(60), _scaled(1.2), _jpeg(40)),
     "brightened to white": _whitened_softly,
     "blur σ 3": _blurred(3.0),
     "whitening scanner": _whitened,

@@ -24,6 +24,7 @@ PAPER: Final = (228, 229, 226)
 PAPER_DARK: Final = (38, 40, 44)
 
 _LARGEST: Final = 2600
+_SMALLEST: Final = 64
 _SAMPLES: Final = 8
 """Samples a cell and axis when a picture is laid on the grid."""
 _IN_STEP: Final = 5.0
@@ -67,13 +68,25 @@ def read(photo: Image.Image, *, key: bytes, issued: Sequence[int] = ()) -> Readi
 
 def match(photo: Image.Image, issued: Sequence[int], *, key: bytes) -> list[Reading]:
     """All issued ids that are in the picture, the clearest first: more than one where views were mixed to hide."""
+    return [reading for reading in trace(photo, issued, key=key) if not reading.checked]
+
+
+def trace(photo: Image.Image, issued: Sequence[int], *, key: bytes) -> list[Reading]:
+    """What `read` decodes and what `match` matches in one go, what passed its check first, then the clearest."""
     words = _words(key, issued)
-    best: dict[int, Reading] = {}
+    best: dict[tuple[int, bool], Reading] = {}
     for tile in _tiles(photo, key):
-        for reading in _matches(layout(key).gather(tile), issued, words):
-            if reading.view_id not in best or best[reading.view_id].confidence < reading.confidence:
-                best[reading.view_id] = reading
-    return sorted(best.values(), key=lambda reading: -reading.confidence)
+        soft = layout(key).gather(tile)
+        found = list(_matches(soft, issued, words))
+        if (view_id := code.decode(key, soft)) is not None:
+            found.append(Reading(view_id, _agreement(soft, code.encode(key, view_id)), checked=True))
+        for reading in found:
+            place = reading.view_id, reading.checked
+            if place not in best or best[place].confidence < reading.confidence:
+                best[place] = reading
+        if found:
+            break
+    return sorted(best.values(), key=lambda reading: (not reading.checked, -reading.confidence))
 
 
 def _agreement(soft: NDArray[np.float64], signs: code.Signs | NDArray[np.float32]) -> float:
@@ -100,14 +113,19 @@ def _matches(soft: NDArray[np.float64], issued: Sequence[int], words: NDArray[np
 
 def _tiles(photo: Image.Image, key: bytes) -> Iterator[NDArray[np.float64]]:
     """Tiles that may be ours: folded from all of the picture, turned and shifted to where the known cells fit."""
-    found = residue(_grey(photo))
+    grey = _grey(photo)
+    if min(grey.shape) < _SMALLEST:
+        return
+    found = residue(grey)
     sync = layout(key).sync
     for lattice in find_lattices(found):
         likely: list[tuple[float, NDArray[np.float64]]] = []
         for homography in orientations(lattice):
             folded = _fold(found, homography)
             if folded is not None:
-                likely += _in_step(folded, sync)
+                # Upside down, and as the negative that a dark mode makes of a page, it lies on the same cells.
+                upright = (folded, np.rot90(folded, 2))
+                likely += [each for tile in upright for sign in (1.0, -1.0) for each in _in_step(sign * tile, sync)]
         for _, tile in sorted(likely, key=lambda item: -item[0])[:4]:
             yield tile
 

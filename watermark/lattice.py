@@ -25,7 +25,9 @@ _SHADING: Final = 13.0
 """What differs more from its surroundings than this is text or a line, and tells nothing."""
 _CLEAR: Final = 0.06
 """The share of a window's energy, as an amplitude, below which its phase is chance."""
-_WINDOW: Final = 448
+_WINDOW: Final = 450
+_THIN: Final = 3
+"""Pixels along an axis that become one before a window's spectrum is taken."""
 _SCALES: Final = (0.42, 2.0)
 _PEAKS: Final = 10
 _LEANING: Final = 24.0
@@ -34,14 +36,24 @@ _AGREEING: Final = 0.4
 """The share of phases that must agree on one grid; looked at after `_EARLY` of them, since most pictures are not ours."""
 _NODES: Final = 700
 _FEWEST: Final = 9
+_BATCH: Final = 128
+_SETTLED: Final = 0.7
+"""Where so many phases agree with the grid that we have, there is nothing to draw lots about."""
+_DRAWS: Final = 400
+"""Of four phases each: where two in five agree, ten of them are good."""
 
 
 @dataclass(frozen=True, slots=True)
 class Residue:
-    """The shading of a picture: `values` are grey levels about zero, `known` is 1 where they can be trusted, else 0."""
+    """The shading of a picture: `values` are grey levels about zero, `known` is 1 where they can be trusted, else 0.
+
+    `halved` and `halved_known` are the same with four pixels in one.
+    """
 
     values: Grey
     known: Grey
+    halved: Grey
+    halved_known: Grey
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,12 @@ def residue(grey: NDArray[np.uint8]) -> Residue:
     mean = cv2.blur(difference * known, (_BACKGROUND, _BACKGROUND))
     weight = cv2.blur(known, (_BACKGROUND, _BACKGROUND))
     flat = ((difference - mean / np.maximum(weight, 0.05)) * known).astype(np.float32)
-    return Residue(values=flat, known=known)
+    height, width = (side // 2 * 2 for side in flat.shape)
+    halved, halved_known = (
+        np.asarray(cv2.resize(part[:height, :width], (width // 2, height // 2), interpolation=cv2.INTER_AREA), dtype=np.float32)
+        for part in (flat, known)
+    )
+    return Residue(values=flat, known=known, halved=halved, halved_known=halved_known)
 
 
 def find_lattices(found: Residue, *, tries: int = 6) -> Iterator[Lattice]:
@@ -95,7 +112,7 @@ class _Seed:
 
 def _seeds(found: Residue) -> Iterator[_Seed]:
     height, width = found.values.shape
-    side = min(_WINDOW, height, width)
+    side = min(_WINDOW, height, width) // _THIN * _THIN
     hann = np.outer(np.hanning(side), np.hanning(side)).astype(np.float32)
     places = sorted(_starts(height, width, side), key=lambda at: -_share(found, at, side))
     for top, left in places[:10]:
@@ -118,10 +135,15 @@ def _share(found: Residue, at: tuple[int, int], side: int) -> float:
 
 
 def _spectrum(window: Grey) -> tuple[Grey, int]:
-    """Power in half of the plane, over what is usual near each frequency; and the transform's size."""
-    size = 2 * _WINDOW
-    padded = cv2.copyMakeBorder(window, 0, size - window.shape[0], 0, size - window.shape[1], cv2.BORDER_CONSTANT, value=0.0)
-    waves = cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT, nonzeroRows=window.shape[0])[:, : size // 2 + 1]
+    """Power in half of the plane, over what is usual near each frequency; and the transform's size.
+
+    The gratings are slow waves: a third of the pixels along each axis holds them as well as all do.
+    """
+    side = len(window) // _THIN
+    thin = cv2.resize(window, (side, side), interpolation=cv2.INTER_AREA)
+    size = 2 * _WINDOW // _THIN
+    padded = cv2.copyMakeBorder(thin, 0, size - side, 0, size - side, cv2.BORDER_CONSTANT, value=0.0)
+    waves = cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT, nonzeroRows=side)[:, : size // 2 + 1]
     power = np.fft.fftshift(np.square(waves).sum(axis=2), axes=0)
     usual = cv2.blur(power, (41, 41)) + 1e-6
     return power / usual, size
@@ -133,8 +155,9 @@ def _pairs(power: Grey, size: int) -> list[tuple[Vector, Vector, float]]:
     Rows of a table and the visible mark have strong rhythms along the page's edges and none along its diagonals, so only what
     runs within `_LEANING` of a diagonal of the picture counts; that is also how far a picture may be turned from upright.
     """
-    rows = (np.arange(size) - size // 2)[:, None] / size
-    columns = np.arange(power.shape[1])[None, :] / size
+    unit = size * _THIN
+    rows = (np.arange(size) - size // 2)[:, None] / unit
+    columns = np.arange(power.shape[1])[None, :] / unit
     radius = np.hypot(rows, columns)
     nominal = np.sqrt(2.0) / PERIOD
     leaning = np.abs(np.degrees(np.arctan2(np.abs(rows), np.maximum(columns, 1e-9))) - 45.0)
@@ -142,7 +165,7 @@ def _pairs(power: Grey, size: int) -> list[tuple[Vector, Vector, float]]:
     peaks: list[tuple[float, Vector]] = []
     for _ in range(_PEAKS):
         row, column = divmod(int(ring.argmax()), ring.shape[1])
-        peaks.append((float(ring[row, column]), np.array([column / size, (row - size // 2) / size])))
+        peaks.append((float(ring[row, column]), np.array([column / unit, (row - size // 2) / unit])))
         ring[max(0, row - 6) : row + 7, max(0, column - 6) : column + 7] = 0.0
     pairs: list[tuple[Vector, Vector, float]] = []
     for i, (strong, a) in enumerate(peaks):
@@ -172,74 +195,88 @@ def _follow(found: Residue, seed: _Seed) -> Lattice | None:
     return Lattice(homography=_fit(pixels, cycles, grown), quality=clear)
 
 
-def _measure(
-    found: Residue, nodes: list[tuple[float, float]], model: Matrix, reach: int, *, refit: bool
-) -> tuple[Matrix, Matrix, float]:
+def _measure(found: Residue, nodes: Matrix, model: Matrix, reach: int, *, refit: bool) -> tuple[Matrix, Matrix, float]:
     """Pixels, the phases there in cycles, and how clear they are on average; the model grows with them if it may."""
-    pixels: list[tuple[float, float]] = []
-    cycles: list[tuple[float, float]] = []
-    clear: list[float] = []
-    next_fit = 6
-    for node in nodes:
-        if (got := _phases(found, model, node, reach)) is None:
-            continue
-        pixels.append(node)
-        cycles.append(got[:2])
-        clear.append(got[2])
+    pixels, cycles, clear = np.empty((0, 2)), np.empty((0, 2)), np.empty(0)
+    start, next_fit = 0, 6
+    while start < len(nodes):
+        some = nodes[start : start + (max(next_fit - len(pixels), _FEWEST) if refit else _BATCH)]
+        start += len(some)
+        got = _phases(found, model, some, reach)
+        pixels, cycles = np.vstack([pixels, some[got.clear >= _CLEAR]]), np.vstack([cycles, got.cycles[got.clear >= _CLEAR]])
+        clear = np.append(clear, got.clear[got.clear >= _CLEAR])
         if refit and len(pixels) >= next_fit:
-            model = _fit(np.array(pixels), np.array(cycles), model)
+            model = _fit(pixels, cycles, model)
             next_fit = max(next_fit + 4, int(next_fit * 1.3))
-            if len(pixels) >= _EARLY and _explained(np.array(pixels), np.array(cycles), model) < _AGREEING:
+            if len(pixels) >= _EARLY and _explained(pixels, cycles, model) < _AGREEING:
                 break
-    return np.array(pixels), np.array(cycles), float(np.mean(clear)) if clear else 0.0
+    return pixels, cycles, float(np.mean(clear)) if len(clear) else 0.0
+
+
+def _good(pixels: Matrix, cycles: Matrix, model: Matrix) -> NDArray[np.bool_]:
+    """Which phases were measured where the model puts them; of chance's, a tenth are."""
+    placed = cv2.perspectiveTransform(pixels[:, None], model)[:, 0]
+    return np.asarray(np.abs(placed - cycles).max(axis=1) < 0.15)
 
 
 def _explained(pixels: Matrix, cycles: Matrix, model: Matrix) -> float:
-    """The share of phases that the model puts where they were measured; chance alone would reach a tenth."""
-    placed = cv2.perspectiveTransform(pixels[:, None], model)[:, 0]
-    return float(np.mean(np.abs(placed - cycles).max(axis=1) < 0.15))
+    return float(_good(pixels, cycles, model).mean())
 
 
-def _nodes(found: Residue, centre: tuple[float, float], step: float, reach: int) -> list[tuple[float, float]]:
+def _nodes(found: Residue, centre: tuple[float, float], step: float, reach: int) -> Matrix:
+    """Places where phases are taken, from the centre outwards, shape (n, 2)."""
     height, width = found.values.shape
     step = max(step, float(np.sqrt(height * width / _NODES)))
     xs = np.arange(centre[0] % step, width, step)
     ys = np.arange(centre[1] % step, height, step)
-    inside = [(x, y) for y in ys for x in xs if reach <= x < width - reach and reach <= y < height - reach]
-    return sorted(inside, key=lambda at: (at[0] - centre[0]) ** 2 + (at[1] - centre[1]) ** 2)
+    xs, ys = xs[(xs >= reach) & (xs < width - reach)], ys[(ys >= reach) & (ys < height - reach)]
+    inside = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    return np.asarray(inside[np.argsort(((inside - centre) ** 2).sum(axis=1), kind="stable")])
 
 
-def _project(model: Matrix, at: tuple[float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the model puts a pixel, in cycles, and how that changes with the pixel (2 × 2)."""
-    u, v, w = model @ np.array([at[0], at[1], 1.0])
-    place = np.array([u, v]) / w
-    gradient = (model[:2, :2] - np.outer(place, model[2, :2])) / w
-    return place, gradient
+@dataclass(frozen=True, slots=True)
+class _Phases:
+    """Both phases at some places, in cycles and nearest to what was expected; and how clear they are (0: not to be seen)."""
+
+    cycles: Matrix
+    clear: Vector
 
 
-def _phases(found: Residue, model: Matrix, at: tuple[float, float], reach: int) -> tuple[float, float, float] | None:
-    """Both phases at a pixel, in cycles and nearest to what the model expects; and how clear they are."""
-    place, gradient = _project(model, at)
-    left, top = round(at[0]) - reach, round(at[1]) - reach
-    values = found.values[top : top + 2 * reach + 1, left : left + 2 * reach + 1]
-    known = found.known[top : top + 2 * reach + 1, left : left + 2 * reach + 1]
-    if values.shape != (2 * reach + 1, 2 * reach + 1) or known[::4, ::4].mean() < 0.3:
-        return None
-    offset = np.arange(-reach, reach + 1)
-    taper = np.hanning(2 * reach + 3)[1:-1].astype(np.float32)
-    turns = -2.0 * np.pi * gradient
-    across, down = (np.exp(1j * np.outer(offset + round(at[axis]) - at[axis], turns[:, axis])) for axis in (0, 1))
-    # Real and imaginary parts side by side: one small product of real matrices.
-    half = values @ (taper[:, None] * np.hstack([across.real, across.imag])).astype(np.float32)
-    waves = (taper[:, None] * down * (half[:, :2] + 1j * half[:, 2:])).sum(axis=0)
-    weights = np.outer(taper, taper)
-    loudest = float((values * values * weights).sum()) * float((known * weights).sum())
-    clear = float(np.abs(waves).min() / np.sqrt(max(loudest, 1e-9)))
-    if clear < _CLEAR:
-        return None
+def _phases(found: Residue, model: Matrix, nodes: Matrix, reach: int) -> _Phases:
+    """Phases at these places, all at once, on half of the pixels along each axis."""
+    values, known, inside = _windows(found, nodes, reach // 2)
+    size = values.shape[1]
+    projected = np.column_stack([nodes, np.ones(len(nodes))]) @ model.T
+    place = projected[:, :2] / projected[:, 2:]
+    gradient = (model[None, :2, :2] - place[:, :, None] * model[None, None, 2, :2]) / projected[:, 2:, None]
+    taper = np.hanning(size + 2)[1:-1].astype(np.float32)
+    # Samples lie at 2n + 1/2; both waves' phases count from the node itself.
+    offset = (
+        2.0 * (np.arange(size)[None] + inside[:, :1]) + 0.5 - nodes[:, :1],
+        (2.0 * (np.arange(size)[None] + inside[:, 1:]) + 0.5 - nodes[:, 1:]),
+    )
+    across, down = (
+        taper[None, :, None] * np.exp(-2j * np.pi * offset[axis][:, :, None] * gradient[:, None, :, axis]) for axis in (0, 1)
+    )
+    # Real and imaginary parts side by side: products of real matrices.
+    half = values @ np.concatenate([across.real, across.imag], axis=2).astype(np.float32)
+    waves = (down * (half[:, :, :2] + 1j * half[:, :, 2:])).sum(axis=1)
+    loudest = ((values * values) @ taper @ taper).astype(np.float64) * (known @ taper @ taper)
+    clear = np.abs(waves).min(axis=1) / np.sqrt(np.maximum(loudest, 1e-9))
+    clear[known.mean(axis=(1, 2)) < 0.3] = 0.0
     phases = np.angle(waves) / (2.0 * np.pi)
-    first, second = phases + np.round(place - phases)
-    return float(first), float(second), clear
+    return _Phases(phases + np.round(place - phases), clear)
+
+
+def _windows(found: Residue, nodes: Matrix, reach: int) -> tuple[Grey, Grey, NDArray[np.intp]]:
+    """Square windows of 2 · reach + 1 halved samples about the nodes, pushed inside, and where they begin (column, row)."""
+    side = 2 * reach + 1
+    middles = np.rint((nodes - 0.5) / 2.0).astype(np.intp)
+    height, width = found.halved.shape
+    begin = np.clip(middles - reach, 0, np.array([width - side, height - side]))
+    windows = np.lib.stride_tricks.sliding_window_view(found.halved, (side, side))[begin[:, 1], begin[:, 0]]
+    known = np.lib.stride_tricks.sliding_window_view(found.halved_known, (side, side))[begin[:, 1], begin[:, 0]]
+    return np.ascontiguousarray(windows), np.ascontiguousarray(known), begin
 
 
 def _fit(pixels: Matrix, cycles: Matrix, model: Matrix) -> Matrix:
@@ -247,12 +284,17 @@ def _fit(pixels: Matrix, cycles: Matrix, model: Matrix) -> Matrix:
     if len(pixels) < 36:
         affine, _ = cv2.estimateAffine2D(pixels, cycles, method=cv2.RANSAC, ransacReprojThreshold=0.12)
         return model if affine is None else np.vstack([affine, [0.0, 0.0, 1.0]])
-    homography, _ = cv2.findHomography(pixels, cycles, cv2.RANSAC, 0.12)
+    good = _good(pixels, cycles, model)
+    if good.mean() >= _SETTLED:
+        homography, _ = cv2.findHomography(pixels[good], cycles[good], 0)
+    else:
+        homography, _ = cv2.findHomography(pixels, cycles, cv2.RANSAC, 0.12, maxIters=_DRAWS)
     return model if homography is None else np.asarray(homography, dtype=np.float64)
 
 
 def orientations(lattice: Lattice) -> Iterator[Matrix]:
-    """The four ways to hold the grid: homographies from pixels to (column, row), in cells.
+    """Two ways to hold the grid, a quarter turn apart: homographies from pixels to (column, row), in cells. The other two are
+    these upside down, on the same cells.
 
     A grating that is looked at from behind is its own negative, which is half a cycle: hence the halves.
     """
@@ -263,7 +305,7 @@ def orientations(lattice: Lattice) -> Iterator[Matrix]:
     # The phase of a sine is a quarter of a cycle behind that of the wave that we measured.
     quarter = np.array([[1.0, 0.0, 0.25], [0.0, 1.0, 0.25], [0.0, 0.0, 1.0]])
     measured = quarter @ lattice.homography
-    for (a, b), (c, d) in (((1, 0), (0, 1)), ((0, -1), (1, 0)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0))):
+    for (a, b), (c, d) in (((1, 0), (0, 1)), ((0, -1), (1, 0))):
         turn = np.array([[a, b, 0.0], [c, d, 0.0], [0.0, 0.0, 1.0]])
         shift = half.copy()
         shift[0, 2] *= float(a + b < 0)

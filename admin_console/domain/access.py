@@ -16,6 +16,7 @@ class View(StrEnum):
     ORDER = "admin.order_viewed"
     TIMELINE = "admin.timeline_viewed"
     FIGURES = "admin.figures_viewed"
+    LEAK = "admin.leak_traced"
 
 
 _ORDERS: Final = frozenset({StaffRole.MEDICAL_ADMIN, StaffRole.AGENT, StaffRole.AUDITOR})
@@ -26,6 +27,7 @@ ALLOWED: Final[Mapping[View, frozenset[StaffRole]]] = MappingProxyType(
         View.ORDERS: _ORDERS,
         View.ORDER: _ORDERS,
         View.TIMELINE: _ORDERS,
+        View.LEAK: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
         View.FIGURES: frozenset({StaffRole.FINANCE, StaffRole.MEDICAL_ADMIN}),
     }
 )

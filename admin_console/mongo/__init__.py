@@ -8,13 +8,16 @@ from admin_console.mongo.audit import MongoAuditRows
 from admin_console.mongo.checkpoints import CHECKPOINTS, FEED_PLACES, MongoArchive, MongoCheckpoints, MongoFeed
 from admin_console.mongo.ledger import MongoLedger
 from admin_console.mongo.orders import STAFF_ORDER_INDEXES, MongoStaffOrders
+from admin_console.mongo.views import VIEW_INDEXES, MongoIssuedViews
 from consult.mongo.codec import ORDERS
+from ehr_view.ports import RECORD_VIEWS
 from server.kernel.mongo import Indexes
 
 INDEXES: Final[Indexes] = {
     CHECKPOINTS: [IndexModel([("hospital_id", DESCENDING), ("_id", DESCENDING)])],
     FEED_PLACES: [],
     ORDERS: STAFF_ORDER_INDEXES,
+    RECORD_VIEWS: VIEW_INDEXES,
 }
 
 OUTBOXES: Final[tuple[str, ...]] = ()
@@ -26,6 +29,7 @@ __all__ = [
     "MongoAuditRows",
     "MongoCheckpoints",
     "MongoFeed",
+    "MongoIssuedViews",
     "MongoLedger",
     "MongoStaffOrders",
 ]

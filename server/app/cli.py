@@ -3,6 +3,7 @@ so that each starts quickly."""
 
 import sys
 from collections.abc import Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,8 +23,10 @@ main = typer.Typer(
 )
 ledger = typer.Typer(help="The money.", no_args_is_help=True)
 audit = typer.Typer(help="The proof.", no_args_is_help=True)
+watermark = typer.Typer(help="The marks on pages.", no_args_is_help=True)
 main.add_typer(ledger, name="ledger")
 main.add_typer(audit, name="audit")
+main.add_typer(watermark, name="watermark")
 
 
 def _settings(process: str) -> "Settings":
@@ -145,6 +148,20 @@ def verify_audit() -> None:
     from server.app.commands import verify_proof
 
     _run(verify_proof(_settings("audit")))
+
+
+@watermark.command("trace")
+def trace_watermark(
+    file: Annotated[Path, typer.Argument(help="a screenshot or a photo of a page: JPEG, PNG, WebP, HEIC")],
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="compare a weak mark with views since this day (else 90 days)"),
+    ] = None,
+) -> None:
+    """Say whose view of a record a picture shows. Exits 0 if it names one, 1 if nothing is found, 2 if unreadable."""
+    from server.app.commands import trace_picture
+
+    _run(trace_picture(_settings("watermark"), file, since))
 
 
 if __name__ == "__main__":

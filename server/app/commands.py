@@ -1,7 +1,9 @@
 """What operators run by hand: migrations, demo, checks, proofs, schemas. Each returns an exit code."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from getpass import getuser
 from pathlib import Path
 from typing import Final
 
@@ -10,15 +12,20 @@ from pymongo.errors import OperationFailure
 from rich.console import Console
 from rich.table import Table
 
+from admin_console.domain.traces import MAX_PICTURE_BYTES, TracedView
+from ehr_view.domain.access import view_text
 from server.app.demo import DemoServices, seed_demo
 from server.app.embedded import databases
 from server.app.migrations import OUTBOXES, is_current, migrate
 from server.app.schemas import schema_files
 from server.app.settings import Settings
 from server.app.wiring import Addresses, Product, product
+from server.kernel.actor import PLATFORM, system_actor
+from server.kernel.errors import DomainError
 from server.kernel.money import yuan_text
 from server.kernel.mongo import Database
 
+_CHINA: Final = timezone(timedelta(hours=8))
 _TRANSACTIONS: Final = "transactionLifetimeLimitSeconds"
 _LONGEST_TRANSACTION_SECONDS: Final = 10
 
@@ -132,6 +139,44 @@ async def verify_proof(settings: Settings) -> int:
     for line in report.lines():
         _out.print(line, markup=False)
     return 0 if report.holds else 1
+
+
+async def trace_picture(settings: Settings, file: Path, since: datetime | None) -> int:
+    """Name the views that a picture shows. `since` is a day in China."""
+    try:
+        with file.open("rb") as opened:
+            picture = opened.read(MAX_PICTURE_BYTES + 1)
+    except OSError as error:
+        _out.print(f"[red]cannot be read[/] {error.strerror}")
+        return 2
+    if len(picture) > MAX_PICTURE_BYTES:
+        _out.print(f"[red]cannot be read[/] it has more than {MAX_PICTURE_BYTES} bytes")
+        return 2
+    day = None if since is None else since.replace(tzinfo=_CHINA).astimezone(UTC)
+    async with _product(settings) as made:
+        try:
+            found = await made.tracing.trace(system_actor(PLATFORM, name=f"operator:{getuser()}"), picture, since=day)
+        except DomainError as error:
+            _out.print(f"[red]cannot be read[/] {error.title}")
+            return 2
+    for traced in found.views:
+        for line in trace_lines(traced):
+            _out.print(line, markup=False)
+    if not found.views:
+        _out.print("nothing found")
+    return 0 if found.views else 1
+
+
+def trace_lines(traced: TracedView) -> Iterator[str]:
+    """A traced view for people."""
+    view, hint = traced.view, traced.hint
+    yield f"view       {view_text(view.view_id)}"
+    yield f"doctor     {view.viewer.name} ({view.viewer.staff_number})"
+    yield f"order      {view.order_number} ({view.order_id})"
+    yield f"record     {view.title}, page {view.page}"
+    yield f"time       {view.at.astimezone(_CHINA):%Y-%m-%d %H:%M:%S} (China)"
+    how = "read and checked" if hint.decoded else "compared with issued views"
+    yield f"confidence {hint.confidence:.3f} ({how})"
 
 
 def write_schemas(folder: Path) -> int:

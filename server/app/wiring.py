@@ -33,11 +33,21 @@ from accounts.tokens import SessionTokens
 from admin_console.domain.checkpoints import Signer
 from admin_console.files import CheckpointFiles
 from admin_console.http import routes as admin_routes
-from admin_console.mongo import MongoArchive, MongoAuditRows, MongoCheckpoints, MongoFeed, MongoLedger, MongoStaffOrders
+from admin_console.mongo import (
+    MongoArchive,
+    MongoAuditRows,
+    MongoCheckpoints,
+    MongoFeed,
+    MongoIssuedViews,
+    MongoLedger,
+    MongoStaffOrders,
+)
 from admin_console.service.audit import AuditQuery
 from admin_console.service.checkpoints import Checkpoints
 from admin_console.service.orders import StaffDesk
+from admin_console.service.traces import LeakTracing
 from admin_console.service.verification import Verifier
+from admin_console.tracer import ProcessReader
 from billing.domain import Channel
 from billing.http import routes as billing_routes
 from billing.mongo import MongoPayments
@@ -126,6 +136,7 @@ class Product:
     books: MongoPayments
     checkpoints: Checkpoints
     verifier: Verifier
+    tracing: LeakTracing
     routes: tuple[Route, ...]
     commands: "tuple[SocketCommand, ...]"
     jobs: tuple[Job, ...]
@@ -273,6 +284,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         staff_orders = MongoStaffOrders(db, keyring)
         query = AuditQuery(audit, clock, MongoAuditRows(db), log, staff_orders)
         desk = StaffDesk(audit, clock, staff_orders, log, MongoLedger(db), query)
+        tracing = LeakTracing(audit, clock, ProcessReader(master.secret("watermark")), MongoIssuedViews(db, keyring))
 
         yield Product(
             settings=settings,
@@ -296,6 +308,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             consult=consult,
             books=books,
             checkpoints=Checkpoints(MongoFeed(db), MongoCheckpoints(db), files, signer, clock),
+            tracing=tracing,
             verifier=Verifier(MongoArchive(db), files, signer.public_key, clock),
             routes=(
                 *account_routes(codes, sign_in, sessions, password_service, doctors, patients, consents),
@@ -303,7 +316,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 *im_routes(log, announcer, name_book, history),
                 *media_routes(media),
                 *billing_routes(payments, refunds, wechat),
-                *admin_routes(query, desk),
+                *admin_routes(query, desk, tracing),
             ),
             commands=tuple(im_commands(log, announcer, name_book, history, presence)),
             jobs=(*account_jobs(codes, sessions), *billing_jobs(payments, refunds), *media_jobs(media)),

@@ -1,9 +1,11 @@
 """A hospital with one paid order and its conversation, and staff who look at it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from admin_console.domain.checkpoints import Signer
+from admin_console.domain.traces import Findings
 from admin_console.files import CheckpointFiles
 from admin_console.mongo import (
     INDEXES,
@@ -11,10 +13,12 @@ from admin_console.mongo import (
     MongoAuditRows,
     MongoCheckpoints,
     MongoFeed,
+    MongoIssuedViews,
     MongoLedger,
     MongoStaffOrders,
 )
 from admin_console.service import AuditQuery, Checkpoints, StaffDesk, Verifier
+from admin_console.service.traces import LeakTracing
 from consult.domain.log import Policy
 from consult.domain.order import ConsentGiven, Order, OrderDoctor, OrderKind, OrderPatient, find_opening
 from consult.domain.status import Phase
@@ -50,6 +54,13 @@ class _Opener:
         return None if order is None else find_opening(order)
 
 
+class _SeesNothing:
+    """Implements `MarkReader` for pictures that carry no mark."""
+
+    async def read(self, picture: bytes, issued: Sequence[int]) -> Findings:
+        return Findings((), 1, 1)
+
+
 @dataclass
 class Supervision:
     """Everything that supervision is made of, on one database."""
@@ -64,6 +75,7 @@ class Supervision:
     desk: StaffDesk
     checkpoints: Checkpoints
     verifier: Verifier
+    tracing: LeakTracing
 
     async def order(self, *, paid: bool = True, hospital_id: str = "default") -> Order:
         now, order_id = self.clock.now(), new_id()
@@ -127,5 +139,6 @@ async def supervision(database: Database, clock: Clock, folder: Path) -> Supervi
         query=query,
         desk=StaffDesk(audit, clock, staff_orders, log, MongoLedger(database), query),
         checkpoints=Checkpoints(MongoFeed(database), MongoCheckpoints(database), file, SIGNER, clock),
+        tracing=LeakTracing(audit, clock, _SeesNothing(), MongoIssuedViews(database, keyring)),
         verifier=Verifier(MongoArchive(database), file, SIGNER.public_key, clock),
     )

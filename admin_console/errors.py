@@ -1,0 +1,33 @@
+"""What can be wrong with a picture that is to be traced."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from server.kernel.errors import DomainError, ErrorKind
+
+
+class LeakPictureUnsupported(DomainError):
+    code = "leak.picture_unsupported"
+    kind = ErrorKind.INVALID
+    title = "This kind of file is not read. Pictures: JPEG, PNG, WebP, HEIC."
+    http_status = 415
+
+
+class LeakPictureTooLarge(DomainError):
+    code = "leak.picture_too_large"
+    kind = ErrorKind.INVALID
+    title = "The picture has too many bytes or pixels."
+    http_status = 413
+
+
+class LeakPictureDamaged(DomainError):
+    code = "leak.picture_damaged"
+    kind = ErrorKind.INVALID
+    title = "The picture is damaged or incomplete."
+
+
+REFUSALS: Final[Mapping[str, type[DomainError]]] = MappingProxyType(
+    {"unsupported": LeakPictureUnsupported, "too_large": LeakPictureTooLarge, "damaged": LeakPictureDamaged}
+)
+"""What the tracing process can say about a picture."""
