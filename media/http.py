@@ -60,6 +60,7 @@ def routes(service: MediaService) -> list[Route]:
             status=201,
             errors=(*UPLOAD_REFUSALS.values(), IdempotencyMismatch),
             reads_request=True,
+            form_fields=("purpose",),
         ),
         Route(
             method="POST",

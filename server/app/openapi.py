@@ -85,10 +85,11 @@ def _operation(route: Route, references: Any) -> dict[str, Any]:
         schema = references[(route.body, "validation")]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     elif route.reads_request:
+        fields = {name: {"type": "string"} for name in route.form_fields}
         form = {
             "type": "object",
-            "required": ["file", "purpose"],
-            "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"type": "string"}},
+            "required": ["file", *fields],
+            "properties": {"file": {"type": "string", "format": "binary"}, **fields},
         }
         operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     elif route.callback:

@@ -42,7 +42,7 @@ def listed_routes() -> tuple[Route, ...]:
         *im.http.routes(*[_UNMADE] * 4),
         *media.http.routes(_UNMADE),
         *billing.http.routes(*[_UNMADE] * 3),
-        *admin_console.http.routes(*[_UNMADE] * 2),
+        *admin_console.http.routes(*[_UNMADE] * 3),
     )
 
 

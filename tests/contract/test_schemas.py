@@ -69,6 +69,7 @@ ROLES = {
     "send_message": PATIENT_OR_DOCTOR,
     "set_record_access": PATIENT,
     "start_payment": PATIENT,
+    "trace_leak": STAFF,
     "upload_media": SIGNED_IN,
     "view_hospital_figures": STAFF,
     "view_order_timeline": STAFF,
@@ -153,6 +154,7 @@ def test_every_write_of_whoever_is_signed_in_takes_an_idempotency_key() -> None:
         "change_password",
         "close_session",
         "create_media_link",
+        "trace_leak",
     }
     required = {route.name for route in listed_routes() if route.idempotency is Idempotency.REQUIRED}
     assert required == {"create_order", "start_payment"}
