@@ -11,6 +11,7 @@ from accounts.domain.doctors import Department, Doctor, DoctorQuery, ListedDocto
 from accounts.domain.patients import PatientBook
 from accounts.domain.people import PatientAccount, StaffAccount
 from accounts.domain.sessions import AccessClaims, RefreshClaim, RevokeReason, Session
+from accounts.domain.texts import DoctorText
 from server.kernel.actor import Actor
 from server.kernel.outbox import Event
 from server.kernel.settings import Rate
@@ -91,6 +92,22 @@ class SmsAttemptRepository(Protocol):
         ...
 
     async def finish(self, attempt: SmsAttempt, state: SmsState, *, next_at: datetime) -> None: ...
+
+    async def list_due(self, now: datetime, limit: int) -> Sequence[tuple[str, SmsState]]: ...
+
+    async def tidy(self, before: datetime) -> None: ...
+
+
+class TextRepository(Protocol):
+    async def insert(self, text: DoctorText) -> bool:
+        """False when its cause has one already."""
+        ...
+
+    async def claim(self, text_id: str, state: SmsState, *, now: datetime, until: datetime) -> DoctorText | None:
+        """Take an open one of this state that is due, for this process until then; None when it is not to be had."""
+        ...
+
+    async def finish(self, text: DoctorText, state: SmsState, *, next_at: datetime) -> None: ...
 
     async def list_due(self, now: datetime, limit: int) -> Sequence[tuple[str, SmsState]]: ...
 

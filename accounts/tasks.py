@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING, Final
 from server.kernel.jobs import Job
 
 if TYPE_CHECKING:
-    from accounts.service import CodeService, SessionService
+    from accounts.service import CodeService, SessionService, TextService
 
 _SETTLE_SMS: Final = "accounts.settle_sms"
 _TIDY: Final = "accounts.tidy"
 EVERY: Final[Mapping[str, timedelta]] = {_SETTLE_SMS: timedelta(seconds=5), _TIDY: timedelta(hours=1)}
 
 
-def jobs(codes: "CodeService", sessions: "SessionService") -> list[Job]:
+def jobs(codes: "CodeService", sessions: "SessionService", texts: "TextService") -> list[Job]:
     """SMS that a crash or the provider left open, and what is of no use any more."""
 
     async def settle_sms() -> None:
         await codes.sweep()
+        await texts.sweep()
 
     async def tidy() -> None:
         await codes.tidy()
         await sessions.tidy()
+        await texts.tidy()
 
     return [
         Job(

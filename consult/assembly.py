@@ -7,10 +7,23 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from consult.deadlines import Deadlines
+from consult.domain.reminders import DEFAULT_LADDER, Ladder
 from consult.events import consumers
 from consult.http import routes
-from consult.mongo import MongoDesks, MongoNotices, MongoOrders, MongoPlaces, MongoTasks
-from consult.ports import ClockOk, Consents, Doctors, Live, Log, OrderMedia, Outboxes, Patients, Payments, VisitHistory
+from consult.mongo import MongoDesks, MongoNotices, MongoOrders, MongoPlaces, MongoReminders, MongoTasks
+from consult.ports import (
+    ClockOk,
+    Consents,
+    Doctors,
+    DoctorTexts,
+    Live,
+    Log,
+    OrderMedia,
+    Outboxes,
+    Patients,
+    Payments,
+    VisitHistory,
+)
 from consult.rules import ConsultRules
 from consult.service.access import OrderAccess
 from consult.service.announcer import OrderAnnouncer
@@ -22,6 +35,7 @@ from consult.service.notices import NoticeService
 from consult.service.orders import OrderService, OrderSettings
 from consult.service.payments import OrderPaymentService
 from consult.service.projection import OrderProjection
+from consult.service.reminders import ReminderService
 from consult.service.tasks import TaskService
 from server.kernel.audit import Audit
 from server.kernel.clock import Clock
@@ -57,6 +71,7 @@ class Consult:
     board: DoctorBoard
     notices: NoticeService
     tasks: TaskService
+    reminders: ReminderService
     projection: OrderProjection
     deadlines: Deadlines
     media_owners: MediaOwners
@@ -93,12 +108,15 @@ def assemble(
     billing: Payments,
     settings: OrderSettings,
     visits: VisitHistory | None = None,
+    texts: DoctorTexts | None = None,
+    ladder: Ladder = DEFAULT_LADDER,
 ) -> Consult:
     orders, announcer = parts.orders, parts.announcer
     desks, places = MongoDesks(database), MongoPlaces(database)
     access = OrderAccess(orders, log, audit, clock)
     notices = NoticeService(MongoNotices(database), live, clock)
     tasks = TaskService(MongoTasks(database, parts.keyring), audit, relay, clock)
+    reminders = ReminderService(MongoReminders(database), log, notices, tasks, texts, audit, relay, clock, clock_ok, ladder)
     figures = FigureBook(desks)
     board = DoctorBoard(doctors, desks, figures, clock)
     desk = DeskService(desks, places, figures, audit, relay, clock)
@@ -141,9 +159,10 @@ def assemble(
         board=board,
         notices=notices,
         tasks=tasks,
-        projection=OrderProjection(orders, log, notices, relay, clock),
+        reminders=reminders,
+        projection=OrderProjection(orders, log, notices, reminders, relay, clock),
         deadlines=Deadlines(orders, orders, places, payments, log, relay, clock, clock_ok),
         media_owners=MediaOwners(orders, log),
-        consumers=consumers(payments, consults, desk),
-        routes=tuple(routes(order_service, payments, consults, desk, board, notices, tasks, clock)),
+        consumers=consumers(payments, consults, desk, reminders),
+        routes=tuple(routes(order_service, payments, consults, desk, board, notices, tasks, reminders, clock)),
     )

@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from consult.service.consults import ConsultService
 from consult.service.desk import DeskService
 from consult.service.payments import OrderPaymentService
+from consult.service.reminders import ReminderService
 from server.kernel.outbox import Event
 
 
 def consumers(
-    payments: OrderPaymentService, consults: ConsultService, desk: DeskService
+    payments: OrderPaymentService, consults: ConsultService, desk: DeskService, reminders: ReminderService
 ) -> Mapping[str, Callable[[Event], Awaitable[None]]]:
     """Each action with what is to be called for its events; give them to `Relay.on`."""
     return {
@@ -19,5 +20,6 @@ def consumers(
         "consult.order_refunded": payments.order_refunded,
         "consult.order_rated": consults.order_rated,
         "consult.record_access_changed": consults.record_access_changed,
+        "consult.reminder_due": reminders.reminder_due,
         "consult.desk_settings_changed": desk.desk_settings_changed,
     }

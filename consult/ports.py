@@ -11,6 +11,7 @@ from consult.domain.desk import DeskSettings, Figures, QuickReply
 from consult.domain.log import ConsultState, Policy
 from consult.domain.notices import Notice
 from consult.domain.order import DueOrder, Order, Rating, StartedPayment
+from consult.domain.reminders import Ladder, Reminder
 from consult.domain.status import CloseReason, LogFacts, OrderStatus
 from consult.domain.tasks import StaffTask, TaskFilter
 from im.domain import Appended, Draft, EntryPage, Snapshot
@@ -250,6 +251,38 @@ class NoticeRepository(Protocol):
         ...
 
     async def count_unread(self, account_id: str, most: int) -> int: ...
+
+
+class DoctorTexts(Protocol):
+    """SMS to doctors. The same id again is the same SMS; what the network does to it is not the caller's to mend."""
+
+    async def tell_doctor(
+        self, text_id: str, hospital_id: str, doctor_id: str, template: str, params: Mapping[str, str], expires_at: datetime
+    ) -> None: ...
+
+
+class ReminderRepository(Protocol):
+    """Ladders of orders. Each write carries its own guard and says whether it took effect."""
+
+    async def insert(self, reminder: Reminder) -> None:
+        """Unless the order has one."""
+        ...
+
+    async def find(self, order_id: str) -> Reminder | None: ...
+
+    def due(self, now: datetime) -> AsyncIterator[Reminder]:
+        """Where something is to be decided by now, the longest due first."""
+        ...
+
+    async def save(self, reminder: Reminder, event: Event | None) -> bool:
+        """While the stored version is the one before."""
+        ...
+
+    async def find_ladder(self, hospital_id: str) -> Ladder | None:
+        """What the hospital decided; None where it decided nothing."""
+        ...
+
+    async def save_ladder(self, hospital_id: str, ladder: Ladder, event: Event) -> None: ...
 
 
 class TaskRepository(Protocol):

@@ -7,6 +7,7 @@ from accounts.mongo.limits import MongoLimits
 from accounts.mongo.patients import MongoPatients
 from accounts.mongo.people import MongoPatientAccounts, MongoStaff
 from accounts.mongo.sessions import MongoSessions
+from accounts.mongo.texts import MongoTexts
 
 __all__ = [
     "INDEXES",
@@ -19,4 +20,5 @@ __all__ = [
     "MongoSessions",
     "MongoSmsAttempts",
     "MongoStaff",
+    "MongoTexts",
 ]

@@ -9,6 +9,7 @@ from server.kernel.outbox import OUTBOX_INDEX
 
 SMS_PHONES: Final = "sms_phones"
 SMS_ATTEMPTS: Final = "sms_attempts"
+DOCTOR_TEXTS: Final = "doctor_texts"
 LIMITS: Final = "sign_in_limits"
 SESSIONS: Final = "sessions"
 PATIENT_ACCOUNTS: Final = "patient_accounts"
@@ -32,6 +33,10 @@ INDEXES: Final[Indexes] = {
     SMS_ATTEMPTS: [
         IndexModel([("next_at", ASCENDING)], partialFilterExpression={"open": True}),
         IndexModel([("hospital_id", ASCENDING), ("created_at", ASCENDING)]),
+    ],
+    DOCTOR_TEXTS: [
+        IndexModel([("next_at", ASCENDING)], partialFilterExpression={"open": True}),
+        IndexModel([("created_at", ASCENDING)]),
     ],
     LIMITS: [IndexModel([("hospital_id", ASCENDING), ("expires_at", ASCENDING)])],
     SESSIONS: [

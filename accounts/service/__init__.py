@@ -9,6 +9,7 @@ from accounts.service.patients import PatientService
 from accounts.service.sessions import SessionService
 from accounts.service.sign_in import SignInService
 from accounts.service.staff import StaffService
+from accounts.service.texts import TextService
 
 __all__ = [
     "CodeService",
@@ -20,4 +21,5 @@ __all__ = [
     "SessionService",
     "SignInService",
     "StaffService",
+    "TextService",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -175,7 +175,17 @@ class CodeService:
             log.warning("accounts.sms_failed", sms_id=attempt_id, error=type(error).__name__, exc_info=True)
 
 
-def after_send(result: SmsResult, attempt: SmsAttempt) -> tuple[SmsState, timedelta]:
+class Tried(Protocol):
+    """How often something was tried and asked about."""
+
+    @property
+    def tries(self) -> int: ...
+
+    @property
+    def queries(self) -> int: ...
+
+
+def after_send(result: SmsResult, attempt: Tried) -> tuple[SmsState, timedelta]:
     """The state after a try, and how long to leave it alone."""
     match result.delivered:
         case Delivered.ACCEPTED:
@@ -188,7 +198,7 @@ def after_send(result: SmsResult, attempt: SmsAttempt) -> tuple[SmsState, timede
             return (SmsState.FAILED if attempt.tries >= _MAX_SENDS else SmsState.PENDING), _SEND_AGAIN_AFTER * attempt.tries
 
 
-def after_query(result: SmsResult, attempt: SmsAttempt) -> tuple[SmsState, timedelta]:
+def after_query(result: SmsResult, attempt: Tried) -> tuple[SmsState, timedelta]:
     """The state after a query. The provider may be slow to know an SMS: only several times unheard of is lost."""
     match result.delivered:
         case Delivered.ACCEPTED:

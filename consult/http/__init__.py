@@ -19,12 +19,14 @@ from consult.errors import (
     QuickReplyNotFound,
 )
 from consult.http.notices import notice_routes
+from consult.http.reminders import reminder_routes
 from consult.http.tasks import task_routes
 from consult.service.consults import ConsultService
 from consult.service.desk import DeskService, DoctorBoard, ListedDoctor
 from consult.service.notices import NoticeService
 from consult.service.orders import OrderRequest, OrderService
 from consult.service.payments import OrderPaymentService
+from consult.service.reminders import ReminderService
 from consult.service.tasks import TaskService
 from consult.wire import (
     DeclineIn,
@@ -68,6 +70,7 @@ def routes(
     board: DoctorBoard,
     notices: NoticeService,
     tasks: TaskService,
+    reminders: ReminderService,
     clock: Clock,
 ) -> list[Route]:
     """All routes of this package."""
@@ -82,6 +85,7 @@ def routes(
         *_desk_routes(desk),
         *notice_routes(notices),
         *task_routes(tasks),
+        *reminder_routes(reminders),
     ]
 
 

@@ -4,15 +4,23 @@ from typing import Final
 
 from consult.domain.desk import DESK_SETTINGS, QUICK_REPLIES
 from consult.domain.order import ORDERS
+from consult.domain.reminders import REMINDER_POLICIES, REMINDERS
 from consult.domain.tasks import TASKS
 from consult.mongo.desk import DESK_INDEXES, MongoDesks, MongoPlaces
 from consult.mongo.notices import NOTICE_INDEXES, NOTICES, MongoNotices
 from consult.mongo.orders import ORDER_INDEXES, MongoOrders
+from consult.mongo.reminders import REMINDER_INDEXES, MongoReminders
 from consult.mongo.tasks import TASK_INDEXES, MongoTasks
 from server.kernel.mongo import Indexes
 
-INDEXES: Final[Indexes] = {ORDERS: ORDER_INDEXES, **DESK_INDEXES, NOTICES: NOTICE_INDEXES, TASKS: TASK_INDEXES}
+INDEXES: Final[Indexes] = {
+    ORDERS: ORDER_INDEXES,
+    **DESK_INDEXES,
+    NOTICES: NOTICE_INDEXES,
+    TASKS: TASK_INDEXES,
+    **REMINDER_INDEXES,
+}
 
-OUTBOXES: Final = (ORDERS, DESK_SETTINGS, QUICK_REPLIES, TASKS)
+OUTBOXES: Final = (ORDERS, DESK_SETTINGS, QUICK_REPLIES, TASKS, REMINDERS, REMINDER_POLICIES)
 
-__all__ = ["INDEXES", "OUTBOXES", "MongoDesks", "MongoNotices", "MongoOrders", "MongoPlaces", "MongoTasks"]
+__all__ = ["INDEXES", "OUTBOXES", "MongoDesks", "MongoNotices", "MongoOrders", "MongoPlaces", "MongoReminders", "MongoTasks"]

@@ -6,19 +6,40 @@ effect is one that can be taken twice.
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-from consult.domain.log import ConsultState, facts_of, fold
+from consult.domain.log import DOCTOR, ConsultState, facts_of, fold
 from consult.domain.notices import Notice, notices_of_entry
 from consult.domain.order import ORDERS
 from consult.ports import Log, OrderRepository, Outboxes
 from consult.service.notices import NoticeService
+from consult.service.reminders import ReminderService
 from consult.service.settlement import settled_event
-from im.domain import Entry
+from im.domain import Entry, EntryKind
 from server.kernel.clock import Clock, from_ms
 
 _PAGE: Final = 500
 _REMEMBERED: Final = 20_000
+
+
+@dataclass(slots=True)
+class _Effects:
+    """What is to be done for the entries that were not followed before."""
+
+    conversation_id: str = ""
+    notices: list[Notice] = field(default_factory=list)
+    opened: bool = False
+    answered: bool = False
+
+    def take(self, entry: Entry, state: ConsultState) -> None:
+        """`state` is the one after the entry."""
+        draft = entry.draft
+        self.conversation_id = entry.conversation_id
+        self.notices.extend(notices_of_entry(entry, state, from_ms(entry.at_ms)))
+        self.opened |= draft.kind is EntryKind.OPENED
+        first_reply = draft.kind is EntryKind.MESSAGE and draft.role == DOCTOR and len(state.counted) == 1
+        self.answered |= first_reply or draft.closes is not None
 
 
 class OrderProjection:
@@ -26,10 +47,19 @@ class OrderProjection:
 
     name = "orders"
 
-    def __init__(self, orders: OrderRepository, log: Log, notices: NoticeService, relay: Outboxes, clock: Clock) -> None:
+    def __init__(
+        self,
+        orders: OrderRepository,
+        log: Log,
+        notices: NoticeService,
+        reminders: ReminderService,
+        relay: Outboxes,
+        clock: Clock,
+    ) -> None:
         self._orders = orders
         self._log = log
         self._notices = notices
+        self._reminders = reminders
         self._relay = relay
         self._clock = clock
         self._states: OrderedDict[str, ConsultState] = OrderedDict()
@@ -40,7 +70,7 @@ class OrderProjection:
         followed = state.seq if state is not None else await self._orders.find_log_seq(conversation_id)
         if followed is None:
             return
-        told: list[Notice] = []
+        told = _Effects()
         for entry in entries:
             if state is None or entry.seq > state.seq + 1:
                 state = await self._fill(conversation_id, state, entry.seq - 1, followed, told)
@@ -66,7 +96,7 @@ class OrderProjection:
         return await self._orders.find_log_seqs(conversation_ids)
 
     async def _fill(
-        self, conversation_id: str, state: ConsultState | None, up_to: int, followed: int, told: list[Notice]
+        self, conversation_id: str, state: ConsultState | None, up_to: int, followed: int, told: _Effects
     ) -> ConsultState | None:
         while (seq := state.seq if state is not None else 0) < up_to:
             page = await self._log.read_entries(conversation_id, after_seq=seq, limit=_PAGE)
@@ -77,15 +107,19 @@ class OrderProjection:
                     state = self._take(state, entry, followed, told)
         return state
 
-    def _take(self, state: ConsultState | None, entry: Entry, followed: int, told: list[Notice]) -> ConsultState:
+    def _take(self, state: ConsultState | None, entry: Entry, followed: int, told: _Effects) -> ConsultState:
         state = fold(state, entry)
         if entry.seq > followed:
-            told.extend(notices_of_entry(entry, state, from_ms(entry.at_ms)))
+            told.take(entry, state)
         return state
 
-    async def _store(self, state: ConsultState, told: list[Notice]) -> None:
+    async def _store(self, state: ConsultState, told: _Effects) -> None:
         facts = facts_of(state)
-        await self._notices.tell(told)
+        if told.opened:
+            await self._reminders.plan(state, told.conversation_id)
+        await self._notices.tell(told.notices)
+        if told.answered:
+            await self._reminders.settled(state)
         event = settled_event(state.order_id, state.hospital_id, facts, self._clock.now())
         await self._orders.follow_log(state.order_id, state.hospital_id, facts, event)
         if event is not None:

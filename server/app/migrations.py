@@ -20,7 +20,7 @@ from server.kernel.mongo import Database, Indexes
 
 log = structlog.get_logger(__name__)
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Raised with every change of an index or of stored documents."""
 
 META: Final = "meta"

@@ -38,7 +38,7 @@ def listed_routes() -> tuple[Route, ...]:
     """Every route of the product, without anything behind it."""
     return (
         *accounts.http.routes(*[_UNMADE] * 7),
-        *consult.http.routes(*[_UNMADE] * 8),
+        *consult.http.routes(*[_UNMADE] * 9),
         *im.http.routes(*[_UNMADE] * 4),
         *media.http.routes(_UNMADE),
         *billing.http.routes(*[_UNMADE] * 3),

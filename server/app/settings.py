@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from consult.domain.reminders import parse_ladder
 from server.kernel.settings import Duration, PositiveDuration, RateSetting, parse_duration, parse_rate
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -40,6 +41,10 @@ class Settings(BaseSettings):
 
     consult_validity: PositiveDuration = Field(default=parse_duration("48h"), description="life of a paid order")
     consult_replies: int = Field(default=3, ge=1, le=1_000_000_000, description="replies that end an order")
+    reminders: str = Field(
+        default="12h:notice,4h:sms,1h:notice+task",
+        description="what is done when so much time is left and no doctor replied; a hospital may decide otherwise",
+    )
     unpaid_timeout: PositiveDuration = Field(default=parse_duration("30m"), description="life of an unpaid order")
     recall_window: Duration = Field(default=parse_duration("2m"), description="how long a message can be recalled")
     sweep_interval: PositiveDuration = Field(default=parse_duration("1s"), description="how often deadlines are looked for")
@@ -60,6 +65,12 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("reminders")
+    @classmethod
+    def _reads(cls, value: str) -> str:
+        parse_ladder(value)
+        return value
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

@@ -26,6 +26,7 @@ from accounts.service import (
     SessionService,
     SignInService,
     StaffService,
+    TextService,
 )
 from accounts.sms import AliyunSms, AliyunSmsConfig
 from accounts.tasks import jobs as account_jobs
@@ -57,6 +58,7 @@ from billing.service.refunds import RefundService
 from billing.tasks import jobs as billing_jobs
 from billing.wechatpay import WechatChannel, WechatPay, WechatPayConfig
 from consult.assembly import Consult, assemble, parts_of
+from consult.domain.reminders import parse_ladder
 from consult.service.billing import OrderPayments
 from consult.service.conversations import MediaOwners
 from consult.service.orders import OrderSettings
@@ -188,15 +190,17 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         sessions = SessionService(
             accounts_mongo.MongoSessions(db, keyring, relay), tokens, names, audit, clock, SessionPolicy(guesses=wrong_ones)
         )
+        sms = AliyunSms(http, _sms_config(settings), clock)
         codes = CodeService(
             code_book,
             accounts_mongo.MongoSmsAttempts(db, keyring),
             limits,
-            AliyunSms(http, _sms_config(settings), clock),
+            sms,
             clock,
             SmsPolicy(settings.sms_resend_after, settings.sms_per_phone, settings.sms_per_address),
         )
         stack.push_async_callback(codes.close)
+        texts = TextService(accounts_mongo.MongoTexts(db), doctor_list, sms, clock)
         passwords = Argon2Passwords()
         stack.callback(passwords.close)
         sign_in = SignInService(
@@ -255,6 +259,8 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             consents=consents,
             media=media,
             billing=OrderPayments(payments, refunds),
+            texts=texts,
+            ladder=parse_ladder(settings.reminders),
             settings=OrderSettings(
                 validity=settings.consult_validity,
                 replies=settings.consult_replies,
@@ -319,7 +325,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 *admin_routes(query, desk, tracing),
             ),
             commands=tuple(im_commands(log, announcer, name_book, history, presence)),
-            jobs=(*account_jobs(codes, sessions), *billing_jobs(payments, refunds), *media_jobs(media)),
+            jobs=(*account_jobs(codes, sessions, texts), *billing_jobs(payments, refunds), *media_jobs(media)),
         )
 
 

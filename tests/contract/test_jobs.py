@@ -5,7 +5,7 @@ from unittest.mock import create_autospec
 import accounts.tasks
 import billing.tasks
 import media.tasks
-from accounts.service import CodeService, SessionService
+from accounts.service import CodeService, SessionService, TextService
 from billing.service.payments import PaymentService
 from billing.service.refunds import SUBMIT, RefundService
 from media.service import MediaService
@@ -14,7 +14,7 @@ from server.app.beat import EVERY
 
 def test_beat_asks_for_exactly_the_jobs_that_are_periodic() -> None:
     jobs = [
-        *accounts.tasks.jobs(create_autospec(CodeService), create_autospec(SessionService)),
+        *accounts.tasks.jobs(create_autospec(CodeService), create_autospec(SessionService), create_autospec(TextService)),
         *billing.tasks.jobs(create_autospec(PaymentService), create_autospec(RefundService)),
         *media.tasks.jobs(create_autospec(MediaService)),
     ]

@@ -286,7 +286,7 @@ async def test_other_roles_are_kept_from_the_authorised_list(world: World) -> No
 
 
 async def test_jobs_are_named_after_this_package_and_run(world: World) -> None:
-    periodic = jobs(world.accounts.codes, world.accounts.sessions)
+    periodic = jobs(world.accounts.codes, world.accounts.sessions, world.accounts.texts)
     assert [job.name for job in periodic] == ["accounts.settle_sms", "accounts.tidy"]
     for job in periodic:
         await job.handler()

@@ -20,6 +20,7 @@ from accounts.mongo import (
     MongoSessions,
     MongoSmsAttempts,
     MongoStaff,
+    MongoTexts,
 )
 from accounts.passwords import Argon2Passwords, PyotpTotp
 from accounts.ports import Delivered, SmsResult
@@ -33,6 +34,7 @@ from accounts.service import (
     SessionService,
     SignInService,
     StaffService,
+    TextService,
 )
 from accounts.tokens import SessionTokens
 from server.kernel import audit as kernel_audit
@@ -103,6 +105,7 @@ class Accounts:
     def wire(self) -> None:
         clock, audit = self.clock, self.audit
         self.codes = CodeService(self.code_store, self.attempts, self.limits, self.sms, clock, self.policy)
+        self.texts = TextService(MongoTexts(self.database), self.doctor_store, self.sms, clock)
         self.names = NameService(self.accounts, self.patient_store, self.doctor_store, self.staff_store, clock)
         self.sessions = SessionService(self.session_store, self.tokens, self.names, audit, clock)
         self.sign_in = SignInService(

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from accounts.domain.consents import Consent, Language
@@ -119,6 +119,18 @@ class FakePayments:
         self.surplus[payment_id] = self.surplus.get(payment_id, 0) + 1
 
 
+class FakeTexts:
+    """SMS by their ids, as the port promises it: the same id again is the same SMS."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, tuple[str, str, Mapping[str, str]]] = {}
+
+    async def tell_doctor(
+        self, text_id: str, hospital_id: str, doctor_id: str, template: str, params: Mapping[str, str], expires_at: datetime
+    ) -> None:
+        self.sent.setdefault(text_id, (doctor_id, template, params))
+
+
 class LiveRecorder:
     def __init__(self) -> None:
         self.sent: list[tuple[tuple[str, ...], str, Mapping[str, Any]]] = []
@@ -145,6 +157,7 @@ class World:
     relay: Relay
     audit: AuditLog
     settings: OrderSettings
+    texts: FakeTexts
     clock_is_ok: bool = True
     actors: dict[str, Actor] = field(default_factory=dict)
 
@@ -271,6 +284,7 @@ async def make_world(
     parts: ConsultParts = parts_of(database, Keyring(master, database), live, relay, clock)
     payments = beside.payments if beside else FakePayments()
     doctors = beside.doctors if beside else FakeDoctors()
+    texts = beside.texts if beside else FakeTexts()
     media = beside.media if beside else FakeMedia()
     world: World
     log = ConversationLog(
@@ -298,10 +312,11 @@ async def make_world(
         media=media,
         billing=billing or payments,
         settings=chosen,
+        texts=texts,
     )
     for action, consumer in consult.consumers.items():
         relay.on(action, consumer)
-    world = World(database, clock, consult, log, live, payments, doctors, media, relay, audit, chosen)
+    world = World(database, clock, consult, log, live, payments, doctors, media, relay, audit, chosen, texts)
     if beside is None:
         for indexes in (INDEXES, LOG_INDEXES, AUDIT_INDEXES):
             for collection, models in indexes.items():
