@@ -14,6 +14,7 @@ from consult.domain.order import DueOrder, Order, Rating, StartedPayment
 from consult.domain.reminders import Ladder, Reminder
 from consult.domain.status import CloseReason, LogFacts, OrderStatus
 from consult.domain.tasks import StaffTask, TaskFilter
+from ehr_view.domain.records import PatientRef
 from im.domain import Appended, Draft, EntryPage, Snapshot
 from server.kernel.actor import Actor
 from server.kernel.outbox import Event
@@ -34,6 +35,16 @@ class Doctors(Protocol):
     async def get_doctor(self, doctor_id: str) -> Doctor: ...
 
     async def list_doctors(self, query: DoctorQuery) -> DoctorPage: ...
+
+
+class DoctorPhones(Protocol):
+    """Doctors as a mark names them."""
+
+    async def get_doctor(self, doctor_id: str) -> Doctor: ...
+
+    async def get_phone_tail(self, doctor: Doctor) -> str:
+        """The last four digits."""
+        ...
 
 
 class Patients(Protocol):
@@ -93,7 +104,13 @@ class Payments(Protocol):
 class VisitHistory(Protocol):
     """The hospital's records, asked one thing."""
 
-    async def has_offline_visit(self, hospital_id: str, patient_id: str) -> bool: ...
+    async def has_offline_visit(self, patient: Patient) -> bool: ...
+
+
+class HospitalVisits(Protocol):
+    """The hospital (`ehr_view.hospital.FhirHospital`), asked one thing."""
+
+    async def has_visit(self, patient: PatientRef) -> bool: ...
 
 
 class Live(Protocol):

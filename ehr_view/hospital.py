@@ -78,6 +78,10 @@ class FhirHospital:
     ) -> Sequence[Picture | None]:
         return await self._dicomweb.fetch(study, frames)
 
+    async def stamp(self, hospital_id: str, patient: PatientRef) -> str:
+        """Always the same: who is only asked tells us of no change."""
+        return ""
+
     async def has_visit(self, patient: PatientRef) -> bool:
         """Whether the hospital has seen this person (a finished encounter). Raises RecordSourceUnavailable."""
         until = self._fhir.deadline()

@@ -16,7 +16,6 @@ from ehr_view.errors import (
 from ehr_view.ports import ImageFormat
 from ehr_view.service import ListedRecord, Look, RecordService
 from ehr_view.wire import (
-    DoctorOut,
     ImageKind,
     LookQuery,
     MissingOut,
@@ -24,6 +23,7 @@ from ehr_view.wire import (
     RecordListOut,
     RecordOut,
     RecordViewOut,
+    ViewingDoctorOut,
 )
 from server.kernel.clock import from_ms, to_ms
 from server.kernel.edge import SIGNED_IN, Call, Idempotency, Reply, Route
@@ -161,5 +161,5 @@ def _view(view: RecordView) -> RecordViewOut:
         title=view.title,
         page=view.page,
         viewed_at=view.at,
-        doctor=DoctorOut(id=view.viewer.account_id, name=view.viewer.name),
+        doctor=ViewingDoctorOut(id=view.viewer.account_id, name=view.viewer.name),
     )

@@ -59,6 +59,9 @@ from server.kernel.outbox import Event, event_of
 
 log = structlog.get_logger(__name__)
 
+RECORD_VIEWED: Final = "record.viewed"
+"""What sockets are told."""
+
 _VIEW_TRIES: Final = 3
 _SEX: Final[Mapping[str, str]] = {"male": "男", "female": "女"}
 
@@ -317,7 +320,7 @@ class ViewAnnouncer:
     async def consume(self, event: Event) -> None:
         view = await self._views.find(int(event.data["view_id"]))
         if view is not None:
-            self._live.send([view.patient_account], "record.viewed", view_payload(view))
+            self._live.send([view.patient_account], RECORD_VIEWED, view_payload(view))
 
 
 def view_payload(view: RecordView) -> dict[str, Any]:

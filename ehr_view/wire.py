@@ -46,7 +46,7 @@ class RecordListOut(Page[RecordOut]):
     known: bool
 
 
-class DoctorOut(WireModel):
+class ViewingDoctorOut(WireModel):
     id: str
     name: str
 
@@ -60,7 +60,7 @@ class RecordViewOut(WireModel):
     title: str
     page: int
     viewed_at: Instant
-    doctor: DoctorOut
+    doctor: ViewingDoctorOut
 
 
 class ImageKind(StrEnum):

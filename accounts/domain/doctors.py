@@ -6,6 +6,7 @@ and not by every process at its start.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice, product
 from typing import Final
 
@@ -14,6 +15,7 @@ from server.kernel.errors import RequestInvalid
 
 FEE_MAX_FEN: Final = 10_000_000
 _READINGS: Final = 16
+_PLAIN_LETTERS: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class Doctor:
     active: bool
     credentials: int = 1
     version: int = 1
+
+    @property
+    def staff_number(self) -> str:
+        """What the doctor is called by in marks: short, unchanging, of symbols that cannot be confused."""
+        value = int.from_bytes(sha256(f"staff-number|{self.id}".encode()).digest()[:8], "big")
+        return "D" + "".join(_PLAIN_LETTERS[value // len(_PLAIN_LETTERS) ** place % len(_PLAIN_LETTERS)] for place in range(6))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,10 @@ class DoctorService:
             raise DoctorNotFound
         return doctor
 
+    async def get_phone_tail(self, doctor: Doctor) -> str:
+        """The last four digits of the phone: what a mark on a page may show of it."""
+        return (await self.doctors.get_phone(doctor))[-4:]
+
     async def find_doctors(self, doctor_ids: Collection[str]) -> Mapping[str, Doctor]:
         """Doctors by id; unknown ids are missing."""
         return await self.doctors.find_many(doctor_ids)

@@ -35,13 +35,26 @@ class OrderKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityDocument:
+    """What the patient is known by at the hospital."""
+
+    id_type: str
+    id_number: str
+
+
+@dataclass(frozen=True, slots=True)
 class OrderPatient:
-    """The patient as they were when the order was made. `birth_date` None: the document that was shown does not say."""
+    """The patient as they were when the order was made. `birth_date` None: the document that was shown does not say.
+
+    `document` is whom the consent to record access names, whatever becomes of the account's list of patients later. None on
+    orders that were made before it was kept: their records are not shown.
+    """
 
     id: str
     name: str
     sex: str
     birth_date: date | None
+    document: IdentityDocument | None = None
 
 
 @dataclass(frozen=True, slots=True)

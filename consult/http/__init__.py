@@ -54,6 +54,7 @@ from consult.wire import (
     schedule_of,
     settings_out,
 )
+from ehr_view.errors import RecordSourceUnavailable
 from media.errors import MediaNotFound
 from server.kernel.actor import Actor, Role
 from server.kernel.clock import Clock
@@ -137,6 +138,7 @@ def _order_routes(orders: OrderService, payments: OrderPaymentService, conceal: 
                 OrderConsentRequired,
                 OrderDoctorUnavailable,
                 OrderRevisitUnavailable,
+                RecordSourceUnavailable,
                 DoctorNotFound,
                 PatientNotFound,
                 MediaNotFound,

@@ -8,7 +8,7 @@ import orjson
 
 from consult.domain.log import Policy
 from consult.domain.order import ORDERS as ORDERS
-from consult.domain.order import ConsentGiven, DueOrder, Order, OrderDoctor, OrderKind, OrderPatient, Rating
+from consult.domain.order import ConsentGiven, DueOrder, IdentityDocument, Order, OrderDoctor, OrderKind, OrderPatient, Rating
 from consult.domain.status import CloseReason, LogFacts, Outcome, Phase
 from server.kernel.crypto import HospitalKeys
 from server.kernel.mongo import Document
@@ -23,7 +23,8 @@ def order_document(order: Order, keys: HospitalKeys) -> Document:
     null: the sweeps' indexes hold just those that wait."""
     patient = order.patient
     birth_date = patient.birth_date.isoformat() if patient.birth_date else None
-    sealed_patient = orjson.dumps({"name": patient.name, "sex": patient.sex, "birth_date": birth_date})
+    document = None if patient.document is None else [patient.document.id_type, patient.document.id_number]
+    sealed_patient = orjson.dumps({"name": patient.name, "sex": patient.sex, "birth_date": birth_date, "document": document})
     return {
         "_id": order.id,
         "hospital_id": order.hospital_id,
@@ -80,6 +81,7 @@ def order_from(document: Mapping[str, Any], keys: HospitalKeys) -> Order:
             name=patient["name"],
             sex=patient["sex"],
             birth_date=date.fromisoformat(patient["birth_date"]) if patient["birth_date"] else None,
+            document=IdentityDocument(*patient["document"]) if patient.get("document") else None,
         ),
         doctor=OrderDoctor(document["doctor_id"], doctor["name"], doctor["title"], doctor["department"]),
         complaint=keys.open_text(document["complaint"], field=_COMPLAINT, owner=order_id),

@@ -7,7 +7,7 @@ from accounts.domain.doctors import Doctor
 from accounts.domain.patients import Patient
 from accounts.errors import ConsentMismatch
 from consult.domain.log import Policy
-from consult.domain.order import ORDERS, ConsentGiven, Order, OrderDoctor, OrderKind, OrderPatient
+from consult.domain.order import ORDERS, ConsentGiven, IdentityDocument, Order, OrderDoctor, OrderKind, OrderPatient
 from consult.domain.status import OrderStatus, Phase
 from consult.errors import OrderConsentRequired, OrderDoctorUnavailable, OrderNotFound, OrderRevisitUnavailable
 from consult.ports import (
@@ -151,7 +151,7 @@ class OrderService:
     async def _require_visit(self, kind: OrderKind, doctor: Doctor, patient: Patient) -> None:
         if kind is not OrderKind.REVISIT:
             return
-        if self.visits is None or not await self.visits.has_offline_visit(doctor.hospital_id, patient.id):
+        if self.visits is None or not await self.visits.has_offline_visit(patient):
             raise OrderRevisitUnavailable
 
     def _new_order(
@@ -166,7 +166,13 @@ class OrderService:
             phase=Phase.PENDING_PAYMENT,
             kind=request.kind,
             patient_account=actor.account_id,
-            patient=OrderPatient(patient.id, patient.name, patient.sex.value, patient.birth_date),
+            patient=OrderPatient(
+                patient.id,
+                patient.name,
+                patient.sex.value,
+                patient.birth_date,
+                IdentityDocument(patient.id_type.value, patient.id_number),
+            ),
             doctor=OrderDoctor(doctor.id, doctor.name, doctor.title, doctor.department_name),
             complaint=request.complaint,
             image_ids=request.image_ids,

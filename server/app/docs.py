@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from typing import Final
 
+from consult.errors import OrderNotFound
 from media.errors import MediaNotFound
 from server.kernel.errors import DomainError, registered_errors
 
 THROUGH_PORTS: Final[Mapping[str, tuple[type[DomainError], ...]]] = {
     "send_message": (MediaNotFound,),
+    "list_records": (OrderNotFound,),
+    "render_record_page": (OrderNotFound,),
+    "list_record_views": (OrderNotFound,),
     "message.send": (MediaNotFound,),
 }
-"""What routes and commands refuse through a port, by name: `im` knows no media, so it cannot name their errors itself."""
+"""What routes and commands refuse through a port, by name: `im` knows no media, so it cannot name their errors itself;
+`ehr_view` knows no orders."""
 
 
 def errors_markdown() -> str:

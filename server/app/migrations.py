@@ -10,6 +10,7 @@ from pymongo.errors import PyMongoError
 import accounts.mongo
 import billing.mongo
 import consult.mongo
+import ehr_view.mongo
 import im.mongo
 import media.mongo
 from admin_console import mongo as admin_mongo
@@ -35,6 +36,7 @@ _INDEXES: Final[Sequence[Indexes]] = (
     media.mongo.INDEXES,
     billing.mongo.INDEXES,
     consult.mongo.INDEXES,
+    ehr_view.mongo.INDEXES,
     admin_mongo.INDEXES,
 )
 
@@ -43,6 +45,7 @@ OUTBOXES: Final[tuple[str, ...]] = (
     *media.mongo.OUTBOXES,
     *billing.mongo.OUTBOXES,
     *consult.mongo.OUTBOXES,
+    *ehr_view.mongo.OUTBOXES,
 )
 
 

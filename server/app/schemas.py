@@ -11,6 +11,7 @@ import accounts.http
 import admin_console.http
 import billing.http
 import consult.http
+import ehr_view.http
 import im.http
 import im.socket
 import media.http
@@ -41,6 +42,7 @@ def listed_routes() -> tuple[Route, ...]:
         *consult.http.routes(*[_UNMADE] * 9),
         *im.http.routes(*[_UNMADE] * 4),
         *media.http.routes(_UNMADE),
+        *ehr_view.http.routes(_UNMADE),
         *billing.http.routes(*[_UNMADE] * 3),
         *admin_console.http.routes(*[_UNMADE] * 3),
     )

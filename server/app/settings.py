@@ -57,11 +57,15 @@ class Settings(BaseSettings):
     wechatpay_url: str | None = Field(default=None, description="WeChat Pay; the simulator if not set")
     wechatpay_config_file: Path | None = Field(default=None, description="merchant identity; the simulator's if not set")
 
+    fhir_url: str | None = Field(default=None, description="the hospital's FHIR R4 server; the simulator if not set")
+    dicomweb_url: str | None = Field(default=None, description="the hospital's DICOMweb server; the simulator if not set")
+    hospital_token_file: Path | None = Field(default=None, description="bearer token for the hospital's servers")
+
     sim_callback_retry_scale: float = Field(default=1.0, gt=0, description="factor on the simulated gateway's retry pauses")
     demo_doctors: int = Field(default=12, ge=1, le=10_000, description="doctors of the demo")
     demo_patients: int = Field(default=8, ge=1, le=10_000, description="patients of the demo")
 
-    @field_validator("data_dir", "master_key_file", "sms_access_key_file", "wechatpay_config_file")
+    @field_validator("data_dir", "master_key_file", "sms_access_key_file", "wechatpay_config_file", "hospital_token_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

@@ -62,6 +62,15 @@ from consult.domain.reminders import parse_ladder
 from consult.service.billing import OrderPayments
 from consult.service.conversations import MediaOwners
 from consult.service.orders import OrderSettings
+from consult.service.records import OfflineVisits, OrderRecordAccess
+from ehr_view.dicomweb import DicomWebClient
+from ehr_view.domain.access import VIEWED as RECORD_PAGE_VIEWED
+from ehr_view.fhir import FhirClient
+from ehr_view.hospital import FhirHospital
+from ehr_view.http import routes as record_routes
+from ehr_view.mongo import MongoViews
+from ehr_view.painter import PagePainter
+from ehr_view.service import RecordService, ViewAnnouncer
 from im.announcer import Announcer
 from im.bus import RedisBus
 from im.follower import Follower
@@ -221,6 +230,10 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         payments = PaymentService(books, gateways, clock, relay, audit)
         refunds = RefundService(books, gateways, clock, relay, audit, queue)
 
+        # the hospital
+        hospital = _hospital(settings)
+        stack.push_async_callback(hospital.close)
+
         # the product, its conversations and media; media asks the product who may see what, and the product is made after it
         parts = parts_of(db, keyring, hub, relay, clock)
         owners = _LateOwners()
@@ -268,6 +281,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 patient_burst=settings.patient_burst,
                 unpaid_timeout=settings.unpaid_timeout,
             ),
+            visits=OfflineVisits(hospital),
         )
         owners.owners = consult.media_owners
         receipts = Receipts(db, log)
@@ -278,6 +292,22 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         stack.push_async_callback(announcer.close)
         stack.push_async_callback(log.close)
         stack.push_async_callback(receipts.close)
+
+        # the hospital's records: the drawing processes start with the first page
+        views = MongoViews(db, keyring)
+        painter = PagePainter(master.secret("watermark"))
+        stack.push_async_callback(painter.close)
+        records = RecordService(
+            access=OrderRecordAccess(consult.parts.orders, log, doctors, clock, guard.is_ok),
+            sessions=sessions,
+            hospital=hospital,
+            painter=painter,
+            views=views,
+            audit=audit,
+            relay=relay,
+            clock=clock,
+        )
+        relay.on(RECORD_PAGE_VIEWED, ViewAnnouncer(views, hub).consume)
 
         for consumers in (sessions.consumers(), consult.consumers):
             for action, consumer in consumers.items():
@@ -321,6 +351,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 *consult.routes,
                 *im_routes(log, announcer, name_book, history),
                 *media_routes(media),
+                *record_routes(records),
                 *billing_routes(payments, refunds, wechat),
                 *admin_routes(query, desk, tracing),
             ),
@@ -364,6 +395,15 @@ async def _epoch(db: Database) -> int:
     """The deployment's epoch: raised when a backup is restored, so that devices begin anew."""
     stored = await db[META].find_one({"_id": "epoch", "hospital_id": PLATFORM})
     return 1 if stored is None else int(stored["value"])
+
+
+def _hospital(settings: Settings) -> FhirHospital:
+    token = settings.hospital_token_file
+    headers = {} if token is None else {"Authorization": f"Bearer {token.read_text().strip()}"}
+    return FhirHospital(
+        FhirClient(settings.fhir_url or f"{settings.simulators_url}/fhir", headers=headers),
+        DicomWebClient(settings.dicomweb_url or f"{settings.simulators_url}/dicomweb", headers=headers),
+    )
 
 
 def _sms_config(settings: Settings) -> AliyunSmsConfig:

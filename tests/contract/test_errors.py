@@ -29,10 +29,11 @@ CONTRACT = {
     "order.not_found",
     "order.transition_refused",
     "payment.signature_invalid",
+    "record.access_denied",
     "request.invalid",
     "request.rate_limited",
 }
-"""Codes that clients rely on from the first version. `record.access_denied` comes with the hospital's records."""
+"""Codes that clients rely on from the first version."""
 
 
 def product_errors() -> dict[str, type[DomainError]]:

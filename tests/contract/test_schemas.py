@@ -50,6 +50,8 @@ ROLES = {
     "list_orders": PATIENT_OR_DOCTOR,
     "list_patients": PATIENT,
     "list_quick_replies": DOCTOR,
+    "list_record_views": SIGNED_IN,
+    "list_records": SIGNED_IN,
     "list_refunds": STAFF,
     "list_staff_orders": STAFF,
     "list_tasks": STAFF,
@@ -60,6 +62,7 @@ ROLES = {
     "put_reminder_policy": STAFF,
     "rate_order": PATIENT,
     "read_notices": SIGNED_IN,
+    "render_record_page": SIGNED_IN,
     "refresh_session": ANYONE,
     "release_task": STAFF,
     "remove_doctor": STAFF,
@@ -183,4 +186,13 @@ def test_asyncapi_names_every_command_and_event_of_the_contract(asyncapi: dict[s
     commands = {name.removeprefix("command.") for name in asyncapi["operations"] if name.startswith("command.")}
     events = {name.removeprefix("event.") for name in asyncapi["operations"] if name.startswith("event.")}
     assert commands == COMMAND_ROLES.keys()
-    assert events == {"message.new", "receipt", "order.changed", "notice", "notices.read", "typing", "session.revoked"}
+    assert events == {
+        "message.new",
+        "receipt",
+        "order.changed",
+        "notice",
+        "notices.read",
+        "record.viewed",
+        "typing",
+        "session.revoked",
+    }
