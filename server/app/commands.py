@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import SecretStr
 from pymongo.errors import OperationFailure
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from admin_console.domain.traces import MAX_PICTURE_BYTES, TracedView
@@ -24,6 +25,7 @@ from server.kernel.actor import PLATFORM, system_actor
 from server.kernel.errors import DomainError
 from server.kernel.money import yuan_text
 from server.kernel.mongo import Database
+from server.kernel.settings import without_credentials
 
 _CHINA: Final = timezone(timedelta(hours=8))
 _TRANSACTIONS: Final = "transactionLifetimeLimitSeconds"
@@ -85,8 +87,8 @@ def _print_settings(settings: Settings) -> None:
     table = Table("setting", "value", "", box=None, pad_edge=False)
     for name in sorted(type(settings).model_fields):
         value = getattr(settings, name)
-        shown = "(set)" if isinstance(value, SecretStr) else settings.model_dump(mode="json")[name]
-        table.add_row(f"YZ_{name.upper()}", str(shown), "" if name in settings.model_fields_set else "default")
+        shown = "(set)" if isinstance(value, SecretStr) else without_credentials(str(settings.model_dump(mode="json")[name]))
+        table.add_row(f"YZ_{name.upper()}", escape(shown), "" if name in settings.model_fields_set else "default")
     _out.print(table)
 
 

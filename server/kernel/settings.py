@@ -49,6 +49,15 @@ def parse_rate(text: str) -> Rate:
     return Rate(int(found[1]), timedelta(milliseconds=int(found[2] or 1) * _UNITS[found[3]]))
 
 
+_USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
+_QUERY: Final = re.compile(r"(://[^?#\s]*\?)[^#\s]+")
+
+
+def without_credentials(text: str) -> str:
+    """The same text; of addresses in it, user names, passwords and what follows the question mark are left out."""
+    return _QUERY.sub(r"\1(hidden)", _USER_INFO.sub("(hidden)@", text))
+
+
 def _duration(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str) else value
 

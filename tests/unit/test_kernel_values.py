@@ -8,7 +8,7 @@ from server.kernel.clock import from_ms, iso, to_ms
 from server.kernel.errors import DomainError, ErrorKind, RequestInvalid, registered_errors
 from server.kernel.ids import derived_id, id_bytes, is_id, new_id
 from server.kernel.money import parse_yuan, yuan_text
-from server.kernel.settings import duration_text, parse_duration, parse_rate
+from server.kernel.settings import duration_text, parse_duration, parse_rate, without_credentials
 from server.kernel.streams import GENESIS, canonical, link, parse_position, position
 from server.kernel.wire import cursor_instant, decode_cursor, encode_cursor, unclean
 
@@ -144,3 +144,21 @@ def test_an_instant_in_a_forged_cursor_is_one_that_can_be() -> None:
     for forged in (10**18, -(10**18), 2**63 - 1):
         with pytest.raises(RequestInvalid):
             cursor_instant(forged)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://pay.example.com/v3", "https://pay.example.com/v3"),
+        ("https://user:p@ss@sms.example.com:8443/a?key=k#f", "https://(hidden)@sms.example.com:8443/a?(hidden)#f"),
+        ("https://sms.example.com?AccessKeyId=k&Signature=s", "https://sms.example.com?(hidden)"),
+        (
+            "('https://a@one.example.com', 'https://two.example.com')",
+            "('https://(hidden)@one.example.com', 'https://two.example.com')",
+        ),
+        ("20/s", "20/s"),
+        ("/srv/yunzhen/keys", "/srv/yunzhen/keys"),
+    ],
+)
+def test_addresses_are_shown_without_their_credentials(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
