@@ -128,8 +128,8 @@ class IdempotencyStore:
             await self._claims.update_one(_still_held(claim), {"$set": {"locked_until": until}})
 
     async def complete(self, claim: Claim, answer: StoredAnswer) -> None:
-        """Keep the answer for whoever asks again. Attempts that share a seed did the same thing, so any of them may answer; a key
-        that was released and taken for something else meanwhile has another seed, and is left alone."""
+        """Keep the answer for whoever asks again. Attempts that share a seed did the same thing, so any of them may answer; a
+        key that was released and taken for something else meanwhile has another seed, and is left alone."""
         keys = await self._keyring.hospital(PLATFORM)
         sealed = keys.seal_bytes(answer.body, field=_FIELD, owner=claim.id)
         await self._claims.update_one(
