@@ -33,6 +33,12 @@ class PatientNotFound(DomainError):
     title = "There is no such patient in this account."
 
 
+class AuthCodeRequired(DomainError):
+    code = "auth.code_required"
+    kind = ErrorKind.FORBIDDEN
+    title = "The first password of an account is set with an SMS code; ask for one to reset it."
+
+
 class PatientLimitReached(DomainError):
     code = "patient.limit_reached"
     kind = ErrorKind.CONFLICT

@@ -9,6 +9,7 @@ from accounts.domain.doctors import DoctorChanges, DoctorDetails, DoctorQuery
 from accounts.domain.patients import PatientDetails
 from accounts.domain.sessions import MEDIA_COOKIE, MEDIA_COOKIE_PATH, Device, OpenedSession
 from accounts.errors import (
+    AuthCodeRequired,
     AuthInvalid,
     AuthLocked,
     ConsentNotFound,
@@ -225,7 +226,7 @@ class _Account:
                 body=PasswordBody,
                 status=204,
                 idempotency=Idempotency.NONE,
-                errors=(AuthInvalid, AuthLocked),
+                errors=(AuthCodeRequired, AuthInvalid, AuthLocked),
                 tag="account",
             ),
             Route(
@@ -250,7 +251,7 @@ class _Account:
 
     async def change_password(self, call: Call) -> None:
         body: PasswordBody = call.body
-        await self.passwords.change_password(call.actor, body.password, body.current_password)
+        await self.passwords.change_password(call.actor, body.password, body.current_password, body.code)
 
     async def close_other(self, call: Call) -> None:
         await self.sessions.close_other(call.actor, call.path["session_id"])

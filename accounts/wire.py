@@ -143,10 +143,11 @@ class MeAnswer(WireModel):
 
 
 class PasswordBody(WireModel):
-    """`current_password` is needed where there is one already."""
+    """`current_password` is needed where there is one already; else the `code` of an SMS for `reset_password`."""
 
     password: NewPassword
     current_password: Password | None = None
+    code: Code | None = None
 
 
 class PasswordResetBody(WireModel):

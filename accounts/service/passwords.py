@@ -6,7 +6,7 @@ from accounts.domain.codes import Purpose, whole_seconds
 from accounts.domain.people import PatientAccount, check_password
 from accounts.domain.phones import check_phone
 from accounts.domain.sessions import RevokeReason
-from accounts.errors import AuthInvalid, AuthLocked
+from accounts.errors import AuthCodeRequired, AuthInvalid, AuthLocked
 from accounts.ports import LimitRepository, Passwords, PatientAccountRepository
 from accounts.service.codes import CodeService
 from accounts.service.guesses import guess
@@ -29,10 +29,11 @@ class PasswordService:
     audit: Audit
     clock: Clock
 
-    async def change_password(self, actor: Actor, password: str, current: str | None) -> None:
-        """Set it; whoever has one must know it. All other sessions of the account end.
+    async def change_password(self, actor: Actor, password: str, current: str | None, code: str | None = None) -> None:
+        """Set it; whoever has one must know it, and whoever has none must have the phone: an SMS code for resetting it. So a
+        session alone, which may be stolen, gives nobody a lasting way in. All other sessions of the account end.
 
-        Raises RequestInvalid, AuthInvalid, AuthLocked; Forbidden for whoever is not a patient.
+        Raises RequestInvalid, AuthCodeRequired, AuthInvalid, AuthLocked; Forbidden for whoever is not a patient.
         """
         check_password(password)
         account = await self.accounts.find(actor.account_id) if actor.role is Role.PATIENT else None
@@ -40,6 +41,8 @@ class PasswordService:
             raise Forbidden
         if account.password_hash is not None:
             await self._check_current(actor, account, current)
+        else:
+            await self._check_phone(actor, account, code)
         await self._set(actor, account, password, "accounts.password_changed", keep=actor.session_id)
 
     async def reset_password(self, actor: Actor, phone: str, code: str, password: str) -> None:
@@ -70,6 +73,16 @@ class PasswordService:
         now = self.clock.now()
         row = audit_row(actor, action, subject=subject, at=now, outcome=Outcome.DENIED, hospital_id=PLATFORM)
         await self.audit.record(row)
+
+    async def _check_phone(self, actor: Actor, account: PatientAccount, code: str | None) -> None:
+        try:
+            if code is None:
+                raise AuthCodeRequired
+            async with guess(self.limits, actor, self.sessions.policy.guesses, self.clock):
+                await self.codes.use_code(account.phone, Purpose.RESET_PASSWORD, code)
+        except (AuthCodeRequired, AuthInvalid, AuthLocked):
+            await self._record_denial(actor, "accounts.password_changed", account.id)
+            raise
 
     async def _check_current(self, actor: Actor, account: PatientAccount, current: str | None) -> None:
         rate = self.sessions.policy.password_tries

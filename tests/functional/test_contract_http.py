@@ -275,7 +275,9 @@ async def test_a_password_is_set_by_the_account_and_reset_by_a_code(world: World
     patient = await world.patient(phone)
     by_password = {"phone": phone, "password": "correct horse 9", **_device()}
     (await world.nobody.ask("POST", "/auth/patient/sessions", by_password)).refused(401, "auth.invalid")
-    (await patient.ask("PUT", "/me/password", {"password": "correct horse 9"})).ok(204)
+    first = {"password": "correct horse 9"}
+    (await patient.ask("PUT", "/me/password", first)).refused(403, "auth.code_required")
+    (await patient.ask("PUT", "/me/password", first | {"code": await world.code(phone, "reset_password")})).ok(204)
     _session_shape((await world.nobody.ask("POST", "/auth/patient/sessions", by_password)).ok(201), "patient")
     wrong = by_password | {"password": "battery staple 9"}
     (await world.nobody.ask("POST", "/auth/patient/sessions", wrong)).refused(401, "auth.invalid")

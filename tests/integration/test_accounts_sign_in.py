@@ -9,6 +9,7 @@ from accounts.domain import Device, DoctorChanges, DoctorDetails, Purpose, SmsPo
 from accounts.domain.codes import SmsState
 from accounts.domain.sessions import SessionPolicy
 from accounts.errors import (
+    AuthCodeRequired,
     AuthInvalid,
     AuthLocked,
     PhoneNotAuthorised,
@@ -319,7 +320,7 @@ async def test_a_password_is_optional_set_while_signed_in_and_ends_other_session
     with pytest.raises(AuthInvalid):
         await accounts.sign_in.open_patient_by_password(accounts.anyone(), PHONE, "right horse", DEVICE)
     actor = await accounts.actor_of(opened)
-    await accounts.password_service.change_password(actor, "right horse", None)
+    await accounts.set_first_password(actor)
     await accounts.settle()
     with pytest.raises(AuthRequired):
         await accounts.actor_of(other)
@@ -336,9 +337,28 @@ async def test_a_password_is_optional_set_while_signed_in_and_ends_other_session
         await accounts.password_service.change_password(actor, "aaaaaaaaaa", "another horse")
 
 
+async def test_a_session_alone_sets_no_first_password(accounts: Accounts, clock: ManualClock) -> None:
+    actor = await accounts.actor_of(await accounts.patient())
+    set_password = accounts.password_service.change_password
+    with pytest.raises(AuthCodeRequired):
+        await set_password(actor, "right horse", None)
+    clock.advance(timedelta(minutes=1))
+    login_code = await accounts.ask()
+    for wrong in (login_code, "000000"):
+        with pytest.raises(AuthInvalid):
+            await set_password(actor, "right horse", None, wrong)
+    with pytest.raises(AuthInvalid):
+        await accounts.sign_in.open_patient_by_password(accounts.anyone(), PHONE, "right horse", DEVICE)
+    denied = await accounts.database["audit"].find({"action": "accounts.password_changed", "outcome": "denied"}).to_list()
+    assert [row["account_id"] for row in denied] == [actor.account_id] * 3
+    clock.advance(timedelta(minutes=1))
+    await set_password(actor, "right horse", None, await accounts.ask(purpose=Purpose.RESET_PASSWORD))
+    await accounts.sign_in.open_patient_by_password(accounts.anyone(), PHONE, "right horse", DEVICE)
+
+
 async def test_password_tries_are_limited_whether_or_not_the_phone_is_known(accounts: Accounts) -> None:
     opened = await accounts.patient()
-    await accounts.password_service.change_password(await accounts.actor_of(opened), "right horse", None)
+    await accounts.set_first_password(await accounts.actor_of(opened))
     for phone in (PHONE, "13900000009"):
         for _ in range(5):
             with pytest.raises(AuthInvalid):
