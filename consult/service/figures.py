@@ -1,8 +1,8 @@
 """What doctors' orders show, in figures, counted anew no more often than the count costs.
 
 A count reads every order that a doctor ever had. So one count runs at a time in a process, who comes meanwhile waits for the
-next and shares it, and a count that took long is used for twenty times as long as it took, at most a minute: then a list of doctors
-that everybody looks at takes a twentieth of one connection, however many look.
+next and shares it, and a count that took long is used for twenty times as long as it took, at most a minute: then a list of
+doctors that everybody looks at takes a twentieth of one connection, however many look.
 """
 
 import asyncio
