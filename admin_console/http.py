@@ -1,14 +1,21 @@
 """Supervision over HTTP. Staff only; which staff, the services decide."""
 
+from typing import Any, Final
+
+import orjson
+
 from admin_console.domain.audit import RowPage
 from admin_console.errors import LeakPictureDamaged, LeakPictureTooLarge, LeakPictureUnsupported
 from admin_console.service.audit import AuditQuery
+from admin_console.service.export import ConsultExport
 from admin_console.service.orders import StaffDesk
 from admin_console.service.traces import LeakTracing
 from admin_console.upload import read_picture
 from admin_console.wire import (
+    Attachments,
     AuditPage,
     AuditSearch,
+    ExportQuery,
     HospitalFiguresOut,
     StaffOrderPage,
     StaffOrdersQuery,
@@ -24,18 +31,20 @@ from admin_console.wire import (
 from consult.errors import OrderNotFound
 from consult.wire import OrderOut
 from server.kernel.clock import to_ms
-from server.kernel.edge import STAFF, Call, Idempotency, Route
+from server.kernel.edge import PATIENT, STAFF, Call, Idempotency, Reply, Route
 from server.kernel.errors import Forbidden
 from server.kernel.wire import PageQuery, encode_cursor
 
 _TAG = "admin"
+FHIR_JSON: Final = "application/fhir+json"
 
 
 class _Handlers:
-    def __init__(self, query: AuditQuery, desk: StaffDesk, tracing: LeakTracing) -> None:
+    def __init__(self, query: AuditQuery, desk: StaffDesk, tracing: LeakTracing, export: ConsultExport) -> None:
         self._query = query
         self._desk = desk
         self._tracing = tracing
+        self._export = export
 
     async def search_audit(self, call: Call) -> AuditPage:
         asked: AuditSearch = call.query
@@ -66,6 +75,19 @@ class _Handlers:
         picture = await read_picture(call.request)
         return trace_out(await self._tracing.trace(call.actor, picture, since=asked.since))
 
+    async def export_order(self, call: Call) -> Reply:
+        inline = call.query.attachments is Attachments.INLINE
+        return _fhir(await self._export.for_staff(call.actor, call.path["order_id"], inline=inline))
+
+    async def export_own_order(self, call: Call) -> Reply:
+        inline = call.query.attachments is Attachments.INLINE
+        return _fhir(await self._export.for_patient(call.actor, call.path["order_id"], inline=inline))
+
+
+def _fhir(bundle: dict[str, Any]) -> Reply:
+    headers = {"Cache-Control": "no-store", "Content-Disposition": "attachment; filename=consult.json"}
+    return Reply(body=orjson.dumps(bundle), content_type=FHIR_JSON, headers=headers)
+
 
 def _rows(page: RowPage) -> AuditPage:
     place = page.next
@@ -73,8 +95,8 @@ def _rows(page: RowPage) -> AuditPage:
     return AuditPage(items=[row_out(row) for row in page.rows], next_cursor=cursor)
 
 
-def routes(query: AuditQuery, desk: StaffDesk, tracing: LeakTracing) -> list[Route]:
-    handlers = _Handlers(query, desk, tracing)
+def routes(query: AuditQuery, desk: StaffDesk, tracing: LeakTracing, export: ConsultExport) -> list[Route]:
+    handlers = _Handlers(query, desk, tracing, export)
     return [
         Route(
             method="GET",
@@ -146,6 +168,30 @@ def routes(query: AuditQuery, desk: StaffDesk, tracing: LeakTracing) -> list[Rou
             idempotency=Idempotency.NONE,  # it changes nothing, and every time it is asked is a row of its own
             errors=(Forbidden, LeakPictureUnsupported, LeakPictureTooLarge, LeakPictureDamaged),
             reads_request=True,
+            tag=_TAG,
+        ),
+        Route(
+            method="GET",
+            path="/admin/orders/{order_id}/fhir",
+            name="export_order",
+            summary="A consult as a FHIR R4 bundle",
+            roles=STAFF,
+            handler=handlers.export_order,
+            query=ExportQuery,
+            answer_type=FHIR_JSON,
+            errors=(Forbidden, OrderNotFound),
+            tag=_TAG,
+        ),
+        Route(
+            method="GET",
+            path="/orders/{order_id}/fhir",
+            name="export_own_order",
+            summary="A consult as a FHIR R4 bundle, for its patient",
+            roles=PATIENT,
+            handler=handlers.export_own_order,
+            query=ExportQuery,
+            answer_type=FHIR_JSON,
+            errors=(OrderNotFound,),
             tag=_TAG,
         ),
     ]

@@ -9,9 +9,11 @@ from admin_console.domain.audit import AuditFilter, Place, ShownRow
 from admin_console.domain.checkpoints import Checkpoint, Head
 from admin_console.domain.orders import MoneyTotals, OrderCounts, OrderFilter
 from admin_console.domain.traces import Findings
+from billing.domain import Payment, Refund
 from consult.domain.order import Order
 from ehr_view.domain.access import RecordView
 from im.domain import EntryPage, Snapshot
+from server.kernel.actor import Actor
 
 
 class AuditReader(Protocol):
@@ -49,6 +51,30 @@ class StaffOrders(OrderLookup, Protocol):
 class LedgerReader(Protocol):
     async def totals(self, hospital_id: str) -> MoneyTotals:
         """Sums of all postings of the hospital."""
+        ...
+
+
+class OrderGate(Protocol):
+    """`consult.service.access.OrderAccess`: who may see an order."""
+
+    async def access_order_as_patient(self, actor: Actor, order_id: str, action: str) -> Order:
+        """The order, for its patient's account. Raises OrderNotFound, and records the denial."""
+        ...
+
+
+class MoneyReader(Protocol):
+    async def list_of_order(self, order_id: str, hospital_id: str) -> Sequence[Payment]: ...
+
+    async def list_refunds_of_order(self, order_id: str, hospital_id: str) -> Sequence[Refund]: ...
+
+
+class ContentReader(Protocol):
+    """`media.service.MediaService`, read by the product itself."""
+
+    async def read_attached(
+        self, hospital_id: str, owner_kind: str, owner_id: str, media_id: str, *, most_bytes: int
+    ) -> tuple[str, bytes] | None:
+        """MIME type and bytes of a medium that belongs there; None where it does not, is gone, or is longer."""
         ...
 
 

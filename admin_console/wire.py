@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
@@ -174,6 +175,17 @@ def order_place_from(cursor: str | None) -> tuple[datetime, str] | None:
     if not 0 <= at_ms <= _LAST_MS:
         raise RequestInvalid(cursor="is not one of ours")
     return from_ms(at_ms), order_id
+
+
+class Attachments(StrEnum):
+    """Whether pictures and recordings are in the file, or only named."""
+
+    REFERENCE = "reference"
+    INLINE = "inline"
+
+
+class ExportQuery(QueryModel):
+    attachments: Attachments = Attachments.REFERENCE
 
 
 class TraceQuery(QueryModel):

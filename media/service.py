@@ -168,6 +168,25 @@ class MediaService:
         """Bytes `start` to before `stop` of what `access_content` allowed."""
         return await self._store.read(content.medium, content.rendition, start, stop)
 
+    async def read_attached(
+        self, hospital_id: str, owner_kind: str, owner_id: str, media_id: str, *, most_bytes: int
+    ) -> tuple[str, bytes] | None:
+        """MIME type and bytes of what an owner has, for the product itself: whoever calls has asked who may see the owner.
+
+        None where it is not that owner's, its bytes were destroyed, or there are more of them.
+        """
+        medium = await self._store.find(media_id, hospital_id) if is_id(media_id) else None
+        if medium is None or medium.owner != Owner(OwnerKind(owner_kind), owner_id) or medium.state is MediaState.REMOVING:
+            return None
+        rendition = MAIN_RENDITION[medium.kind]
+        stored = medium.renditions[rendition]
+        if stored.bytes > most_bytes:
+            return None
+        try:
+            return stored.mime, await self._store.read(medium, rendition, 0, stored.bytes)
+        except MediaNotFound:
+            return None
+
     async def remove_unattached(self) -> None:
         """Remove media that nobody attached within a day. An event says so before the document goes."""
         now = self._clock.now()

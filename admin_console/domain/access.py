@@ -17,6 +17,7 @@ class View(StrEnum):
     TIMELINE = "admin.timeline_viewed"
     FIGURES = "admin.figures_viewed"
     LEAK = "admin.leak_traced"
+    EXPORT = "admin.order_exported"
 
 
 _ORDERS: Final = frozenset({StaffRole.MEDICAL_ADMIN, StaffRole.AGENT, StaffRole.AUDITOR})
@@ -27,6 +28,7 @@ ALLOWED: Final[Mapping[View, frozenset[StaffRole]]] = MappingProxyType(
         View.ORDERS: _ORDERS,
         View.ORDER: _ORDERS,
         View.TIMELINE: _ORDERS,
+        View.EXPORT: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
         View.LEAK: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
         View.FIGURES: frozenset({StaffRole.FINANCE, StaffRole.MEDICAL_ADMIN}),
     }

@@ -23,10 +23,12 @@ main = typer.Typer(
 )
 ledger = typer.Typer(help="The money.", no_args_is_help=True)
 audit = typer.Typer(help="The proof.", no_args_is_help=True)
+export = typer.Typer(help="What other systems read.", no_args_is_help=True)
 watermark = typer.Typer(help="The marks on pages.", no_args_is_help=True)
 main.add_typer(ledger, name="ledger")
 main.add_typer(audit, name="audit")
 main.add_typer(watermark, name="watermark")
+main.add_typer(export, name="export")
 
 
 def _settings(process: str) -> "Settings":
@@ -162,6 +164,18 @@ def trace_watermark(
     from server.app.commands import trace_picture
 
     _run(trace_picture(_settings("watermark"), file, since))
+
+
+@export.command("fhir")
+def export_fhir(
+    order: Annotated[str, typer.Argument(help="an order's id")],
+    inline: Annotated[bool, typer.Option("--inline", help="with pictures and recordings in it")] = False,
+    hospital: Annotated[str, typer.Option(help="the hospital's id")] = "default",
+) -> None:
+    """Write a consult to standard output as a FHIR R4 bundle. Exits 1 where there is no such order."""
+    from server.app.commands import export_order
+
+    _run(export_order(_settings("export"), hospital, order, inline=inline))
 
 
 if __name__ == "__main__":

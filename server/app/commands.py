@@ -1,5 +1,6 @@
 """What operators run by hand: migrations, demo, checks, proofs, schemas. Each returns an exit code."""
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
@@ -7,6 +8,7 @@ from getpass import getuser
 from pathlib import Path
 from typing import Final
 
+import orjson
 from pydantic import SecretStr
 from pymongo.errors import OperationFailure
 from rich.console import Console
@@ -141,6 +143,19 @@ async def verify_proof(settings: Settings) -> int:
     for line in report.lines():
         _out.print(line, markup=False)
     return 0 if report.holds else 1
+
+
+async def export_order(settings: Settings, hospital_id: str, order_id: str, *, inline: bool) -> int:
+    """Write a consult as FHIR."""
+    async with _product(settings) as made:
+        actor = system_actor(hospital_id, name=f"operator:{getuser()}")
+        try:
+            bundle = await made.export.for_operator(actor, hospital_id, order_id, inline=inline)
+        except DomainError as error:
+            Console(stderr=True).print(f"[red]not exported[/] {error.title}")
+            return 1
+    sys.stdout.write(orjson.dumps(bundle, option=orjson.OPT_INDENT_2).decode() + "\n")
+    return 0
 
 
 async def trace_picture(settings: Settings, file: Path, since: datetime | None) -> int:

@@ -44,7 +44,7 @@ def listed_routes() -> tuple[Route, ...]:
         *media.http.routes(_UNMADE),
         *ehr_view.http.routes(_UNMADE),
         *billing.http.routes(*[_UNMADE] * 3),
-        *admin_console.http.routes(*[_UNMADE] * 3),
+        *admin_console.http.routes(*[_UNMADE] * 4),
     )
 
 

@@ -45,6 +45,7 @@ from admin_console.mongo import (
 )
 from admin_console.service.audit import AuditQuery
 from admin_console.service.checkpoints import Checkpoints
+from admin_console.service.export import ConsultExport
 from admin_console.service.orders import StaffDesk
 from admin_console.service.traces import LeakTracing
 from admin_console.service.verification import Verifier
@@ -148,6 +149,7 @@ class Product:
     checkpoints: Checkpoints
     verifier: Verifier
     tracing: LeakTracing
+    export: ConsultExport
     routes: tuple[Route, ...]
     commands: "tuple[SocketCommand, ...]"
     jobs: tuple[Job, ...]
@@ -321,6 +323,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         query = AuditQuery(audit, clock, MongoAuditRows(db), log, staff_orders)
         desk = StaffDesk(audit, clock, staff_orders, log, MongoLedger(db), query)
         tracing = LeakTracing(audit, clock, ProcessReader(master.secret("watermark")), MongoIssuedViews(db, keyring))
+        export = ConsultExport(audit, clock, staff_orders, consult.access, log, books, media)
 
         yield Product(
             settings=settings,
@@ -345,6 +348,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             books=books,
             checkpoints=Checkpoints(MongoFeed(db), MongoCheckpoints(db), files, signer, clock),
             tracing=tracing,
+            export=export,
             verifier=Verifier(MongoArchive(db), files, signer.public_key, clock),
             routes=(
                 *account_routes(codes, sign_in, sessions, password_service, doctors, patients, consents),
@@ -353,7 +357,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 *media_routes(media),
                 *record_routes(records),
                 *billing_routes(payments, refunds, wechat),
-                *admin_routes(query, desk, tracing),
+                *admin_routes(query, desk, tracing, export),
             ),
             commands=tuple(im_commands(log, announcer, name_book, history, presence)),
             jobs=(*account_jobs(codes, sessions, texts), *billing_jobs(payments, refunds), *media_jobs(media)),

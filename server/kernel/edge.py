@@ -89,9 +89,10 @@ class Route:
 
     `name` is the OpenAPI operation id. `errors` are those of its own; what the runner itself can raise need not stand there.
     `reads_request`: the handler reads the body itself (multipart): a `file` and `form_fields`.
-    `callback`: a gateway's; its raw body is verified, and errors are answered as the gateway wants them, by `on_error` in the shape of `error_answer`. `answer` None with status 204
-    is no content. `other_statuses`: successes besides `status` that look like it (a part of a content). `conceal` is asked
-    about whoever is signed in without the role: a thing that they may not see looks as if it did not exist.
+    `callback`: a gateway's; its raw body is verified, and errors are answered as the gateway wants them, by `on_error` in the
+    shape of `error_answer`. `answer` None with status 204 is no content. `other_statuses`: successes besides `status` that look
+    like it (a part of a content). `conceal` is asked about whoever is signed in without the role: a thing that they may not see
+    looks as if it did not exist.
     """
 
     method: str

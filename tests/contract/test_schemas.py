@@ -75,6 +75,8 @@ ROLES = {
     "set_record_access": PATIENT,
     "start_payment": PATIENT,
     "trace_leak": STAFF,
+    "export_order": STAFF,
+    "export_own_order": PATIENT,
     "upload_media": SIGNED_IN,
     "view_hospital_figures": STAFF,
     "view_order_timeline": STAFF,

@@ -169,6 +169,7 @@ async def test_each_view_is_for_its_roles_and_a_refusal_is_recorded(world: Super
         View.ORDER: lambda: world.desk.view_order(actor, order.id),
         View.TIMELINE: lambda: world.desk.view_timeline(actor, order.id, limit=1, after=None),
         View.FIGURES: lambda: world.desk.view_figures(actor),
+        View.EXPORT: lambda: world.export.for_staff(actor, order.id, inline=False),
         View.LEAK: lambda: world.tracing.trace(actor, b""),
     }
     allowed = role in ALLOWED[view]

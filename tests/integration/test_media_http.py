@@ -321,6 +321,23 @@ async def test_what_its_owner_shows_no_more_is_missing_at_the_next_fetch(client:
         Owners.shows = True
 
 
+async def test_the_product_itself_reads_what_an_owner_has_and_nothing_else(client: Client, service: MediaService) -> None:
+    _, medium = await _upload(client, image_file())
+    media_id, order, other = medium["media_id"], "a" * 32, "b" * 32
+    assert await service.read_attached("default", "order", order, media_id, most_bytes=10**9) is None
+    await service.claim_for_order(Actor("a", Role.PATIENT, PLATFORM, "r"), "default", order, [media_id])
+    found = await service.read_attached("default", "order", order, media_id, most_bytes=10**9)
+    assert found is not None
+    assert (found[0], found[1][:2]) == ("image/jpeg", b"\xff\xd8")
+    for hospital, kind, owner, most in (
+        ("default", "order", other, 10**9),
+        ("default", "conversation", order, 10**9),
+        ("another", "order", order, 10**9),
+        ("default", "order", order, len(found[1]) - 1),
+    ):
+        assert await service.read_attached(hospital, kind, owner, media_id, most_bytes=most) is None
+
+
 async def test_parts_of_a_content_are_fetched_by_range(client: Client) -> None:
     _, medium = await _upload(client, voice_file("wav", 2.0))
     _, link = await _link(client, medium["media_id"])

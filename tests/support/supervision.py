@@ -18,12 +18,15 @@ from admin_console.mongo import (
     MongoStaffOrders,
 )
 from admin_console.service import AuditQuery, Checkpoints, StaffDesk, Verifier
+from admin_console.service.export import ConsultExport
 from admin_console.service.traces import LeakTracing
+from billing.mongo import MongoPayments
 from consult.domain.log import Policy
 from consult.domain.order import ConsentGiven, Order, OrderDoctor, OrderKind, OrderPatient, find_opening
 from consult.domain.status import Phase
 from consult.mongo import MongoOrders
 from consult.rules import ConsultRules
+from consult.service.access import OrderAccess
 from im.domain import Opening, SendMessage
 from im.service import ConversationLog
 from server.kernel import audit as kernel_audit
@@ -54,6 +57,19 @@ class _Opener:
         return None if order is None else find_opening(order)
 
 
+class Shelf:
+    """Implements `ContentReader` over what tests put there, by owner and medium."""
+
+    def __init__(self) -> None:
+        self.contents: dict[tuple[str, str, str], tuple[str, bytes]] = {}
+
+    async def read_attached(
+        self, hospital_id: str, owner_kind: str, owner_id: str, media_id: str, *, most_bytes: int
+    ) -> tuple[str, bytes] | None:
+        found = self.contents.get((owner_kind, owner_id, media_id))
+        return found if found is not None and len(found[1]) <= most_bytes else None
+
+
 class _SeesNothing:
     """Implements `MarkReader` for pictures that carry no mark."""
 
@@ -76,6 +92,8 @@ class Supervision:
     checkpoints: Checkpoints
     verifier: Verifier
     tracing: LeakTracing
+    export: ConsultExport
+    shelf: Shelf
 
     async def order(self, *, paid: bool = True, hospital_id: str = "default") -> Order:
         now, order_id = self.clock.now(), new_id()
@@ -126,7 +144,7 @@ async def supervision(database: Database, clock: Clock, folder: Path) -> Supervi
     keyring, audit = Keyring(MASTER, database), AuditLog(database)
     orders = MongoOrders(database, keyring)
     log = ConversationLog(database, keyring, ConsultRules(), _Opener(orders), clock)
-    staff_orders = MongoStaffOrders(database, keyring)
+    staff_orders, shelf = MongoStaffOrders(database, keyring), Shelf()
     query = AuditQuery(audit, clock, MongoAuditRows(database), log, staff_orders)
     file = CheckpointFiles(folder / "checkpoints", SIGNER.public_key)
     return Supervision(
@@ -139,6 +157,10 @@ async def supervision(database: Database, clock: Clock, folder: Path) -> Supervi
         query=query,
         desk=StaffDesk(audit, clock, staff_orders, log, MongoLedger(database), query),
         checkpoints=Checkpoints(MongoFeed(database), MongoCheckpoints(database), file, SIGNER, clock),
+        export=ConsultExport(
+            audit, clock, staff_orders, OrderAccess(orders, log, audit, clock), log, MongoPayments(database), shelf
+        ),
+        shelf=shelf,
         tracing=LeakTracing(audit, clock, _SeesNothing(), MongoIssuedViews(database, keyring)),
         verifier=Verifier(MongoArchive(database), file, SIGNER.public_key, clock),
     )
