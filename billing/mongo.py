@@ -54,6 +54,7 @@ INDEXES: Final[Indexes] = {
         IndexModel([("out_refund_no", ASCENDING)], unique=True),
         IndexModel([("former_numbers", ASCENDING)], sparse=True),
         IndexModel([("hospital_id", ASCENDING), ("order_id", ASCENDING)]),
+        IndexModel([("payment_id", ASCENDING)]),
         IndexModel([("hospital_id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)]),
         IndexModel(
             [("hospital_id", ASCENDING), ("status", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
@@ -62,7 +63,7 @@ INDEXES: Final[Indexes] = {
         OUTBOX_INDEX,
     ],
     POSTINGS: [
-        IndexModel([("hospital_id", ASCENDING), ("payment_id", ASCENDING)]),
+        IndexModel([("payment_id", ASCENDING)]),
         IndexModel([("hospital_id", ASCENDING), ("order_id", ASCENDING)]),
     ],
 }

@@ -21,7 +21,7 @@ from server.kernel.mongo import Database, Indexes
 
 log = structlog.get_logger(__name__)
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """Raised with every change of an index or of stored documents."""
 
 META: Final = "meta"

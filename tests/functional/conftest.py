@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.support.contract import World, world_of
+from tests.support.plans import list_scans, watch_scans
 from tests.support.product import Product, start_product
 
 __all__ = ["Product", "product", "world"]
@@ -13,11 +14,15 @@ __all__ = ["Product", "product", "world"]
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """The whole product, up: server, keeper, worker, beat, simulators and databases."""
+    """The whole product, up: server, keeper, worker, beat, simulators and databases. Whatever the tests make it ask MongoDB has
+    an index."""
     loop = asyncio.new_event_loop()
     running = loop.run_until_complete(start_product(tmp_path_factory.mktemp("product") / "var"))
     try:
+        watch_scans(running.mongo_url)
         yield running
+        scans = list_scans(running.mongo_url)
+        assert not scans, "\n".join(scans)
     finally:
         loop.run_until_complete(running.stop())
         loop.close()

@@ -46,6 +46,12 @@ class Product:
         return content
 
     @property
+    def mongo_url(self) -> str:
+        """Where its embedded MongoDB answers."""
+        port = json.loads((self.data_dir / "embedded.json").read_text())["mongo"]["port"]
+        return f"mongodb://127.0.0.1:{port}/?directConnection=true"
+
+    @property
     def output(self) -> str:
         """What the supervisor has printed so far."""
         return self.child.log.read_text()
