@@ -36,7 +36,8 @@ async def keep_until_stopped(settings: Settings) -> int:
         databases(settings) as found,
         product(settings, Addresses(found.mongo_url, found.redis_url), listens=False) as made,
     ):
-        await until_current(made.database)
+        if not await until_current(made.database, stop):
+            return 0
         keeper = Keeper(made.leases, made.clock_guard, _sweeps(settings, made), _follow(made))
         notify_ready()
         await keeper.run(stop)

@@ -1,6 +1,7 @@
 """What the database must look like before the product runs: every package's indexes, and the version that says so."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -63,12 +64,16 @@ async def is_current(database: Database) -> bool:
     return stored is not None and int(stored["version"]) >= SCHEMA
 
 
-async def until_current(database: Database) -> None:
-    """Wait for `migrate` of this version, which another process does: nothing is served or swept before its indexes are."""
-    while True:
+async def until_current(database: Database, stop: asyncio.Event | None = None) -> bool:
+    """Wait for `migrate` of this version, which another process does: nothing is served or swept before its indexes are. False:
+    `stop` came first."""
+    stop = stop or asyncio.Event()
+    while not stop.is_set():
         try:
             if await is_current(database):
-                return
+                return True
         except PyMongoError as error:
             log.warning("migrations.not_known", error=type(error).__name__)
-        await asyncio.sleep(_ASK_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _ASK_SECONDS)
+    return False

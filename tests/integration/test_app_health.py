@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from server.app.health import Health
-from server.app.migrations import META, SCHEMA
+from server.app.migrations import META, SCHEMA, until_current
 from server.kernel.actor import PLATFORM
 from server.kernel.clock import SystemClock
 from server.kernel.clock_guard import ClockGuard
@@ -75,3 +75,14 @@ async def test_who_hangs_up_does_not_take_the_answer_from_the_others(probe: Prob
     await asyncio.sleep(0)
     first.cancel()
     assert await second == (200, "ready")
+
+
+async def test_who_waits_for_migrations_hears_when_to_stop(database: Database) -> None:
+    stop = asyncio.Event()
+    waiting = asyncio.create_task(until_current(database, stop))
+    await asyncio.sleep(0)
+    stop.set()
+    async with asyncio.timeout(5):
+        assert await waiting is False
+    await database[META].insert_one({"_id": "schema", "hospital_id": PLATFORM, "version": SCHEMA})
+    assert await until_current(database, asyncio.Event()) is True
