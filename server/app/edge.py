@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 
 from server.app.address import AddressOf
 from server.app.idempotency import Claim, IdempotencyStore, StoredAnswer
-from server.app.limits import RateLimiter
+from server.app.limits import Limiter
 from server.app.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from server.kernel.actor import Actor, Role, anonymous_actor, network_of
 from server.kernel.audit import Audit, Outcome, audit_row
@@ -75,7 +75,7 @@ class Edge:
 
     sessions: Authenticator
     idempotency: IdempotencyStore
-    limiter: RateLimiter
+    limiter: Limiter
     audit: Audit
     clock: Clock
     secure_cookies: bool
@@ -109,10 +109,10 @@ class Edge:
         try:
             actor = await self._authenticate(route, request)
         except AuthRequired:  # who tries tokens is anybody
-            self._limit(anonymous_actor(request_id=request[REQUEST_ID], address=self.address_of(request)))
+            await self._limit(anonymous_actor(request_id=request[REQUEST_ID], address=self.address_of(request)))
             raise
         if not route.callback:
-            self._limit(actor)
+            await self._limit(actor)
         if actor.role not in route.roles:
             await self._refuse_role(route, actor, request.match_info)
         query = _parse_query(route, request)
@@ -161,9 +161,9 @@ class Edge:
             return await self.sessions.authenticate_media(cookie, request_id=request_id, address=address)
         return anonymous_actor(request_id=request_id, address=address)
 
-    def _limit(self, actor: Actor) -> None:
+    async def _limit(self, actor: Actor) -> None:
         anonymous = actor.role is Role.ANONYMOUS
-        wait = self.limiter.take(f"address:{network_of(actor.address)}" if anonymous else f"account:{actor.account_id}")
+        wait = await self.limiter.take(f"address:{network_of(actor.address)}" if anonymous else f"account:{actor.account_id}")
         if wait:
             raise RequestRateLimited(retry_after_seconds=max(1, round(wait)))
 

@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import cache
+from hashlib import blake2b
 from typing import Final
 
 import orjson
@@ -19,7 +21,7 @@ from server.app.edge import API, Edge, as_domain_error, outermost
 from server.app.embedded import databases
 from server.app.health import Health
 from server.app.idempotency import IdempotencyStore
-from server.app.limits import RateLimiter
+from server.app.limits import Limiter, RateLimiter, SharedRateLimiter
 from server.app.metrics import SLOWEST_READER, SOCKETS
 from server.app.migrations import until_current
 from server.app.notify import notify_ready
@@ -44,12 +46,33 @@ async def serve_until_stopped(settings: Settings) -> int:
     async with databases(settings) as found:
         addresses = Addresses(found.mongo_url, found.redis_url)
         async with product(settings, addresses, listens=True) as made:
-            await until_current(made.database)
-            await _serve(settings, made, stop)
+            if not await until_current(made.database, stop):
+                return 0
+            async with _limiter(settings, made, addresses.redis_url) as limiter:
+                await _serve(settings, made, limiter, stop)
     return 0
 
 
-async def _serve(settings: Settings, made: Product, stop: asyncio.Event) -> None:
+@asynccontextmanager
+async def _limiter(settings: Settings, made: Product, redis_url: str) -> AsyncIterator[Limiter]:
+    """Counted by this process where it is the only one, else by all together."""
+    local = RateLimiter(settings.http_rate, made.clock)
+    if settings.processes == 1 and settings.redis_url is None:
+        yield local
+        return
+    key = made.master.secret("rate-limits")
+
+    def digest(subject: str) -> str:
+        return blake2b(subject.encode(), key=key, digest_size=16).hexdigest()
+
+    shared = SharedRateLimiter(redis_url, settings.http_rate, local, digest)
+    try:
+        yield shared
+    finally:
+        await shared.close()
+
+
+async def _serve(settings: Settings, made: Product, limiter: Limiter, stop: asyncio.Event) -> None:
     health = Health(made.database, made.clock_guard, lambda: made.bus.healthy)
     sockets = SocketServer(
         sessions=made.sessions,
@@ -64,7 +87,7 @@ async def _serve(settings: Settings, made: Product, stop: asyncio.Event) -> None
         address_of=address_of(settings.proxies),
     )
     runner = DoorwayRunner(
-        _application(settings, made, health, sockets),
+        _application(settings, made, health, sockets, limiter),
         access_log=None,
         shutdown_timeout=_STOP_SECONDS / 2,
         keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -92,12 +115,12 @@ async def _serve(settings: Settings, made: Product, stop: asyncio.Event) -> None
     await operations.cleanup()
 
 
-def _application(settings: Settings, made: Product, health: Health, sockets: SocketServer) -> web.Application:
+def _application(settings: Settings, made: Product, health: Health, sockets: SocketServer, limiter: Limiter) -> web.Application:
     app = web.Application(middlewares=[outermost])
     edge = Edge(
         sessions=made.sessions,
         idempotency=IdempotencyStore(made.database, made.keyring, made.clock),
-        limiter=RateLimiter(settings.http_rate, made.clock),
+        limiter=limiter,
         audit=made.audit,
         clock=made.clock,
         secure_cookies=settings.public_url.startswith("https://"),
