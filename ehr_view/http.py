@@ -1,6 +1,7 @@
 """Records over HTTP: list, page, who looked."""
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,6 +17,8 @@ from ehr_view.errors import (
 from ehr_view.ports import ImageFormat
 from ehr_view.service import ListedRecord, Look, RecordService
 from ehr_view.wire import (
+    REMINDER,
+    ChatMarkOut,
     ImageKind,
     LookQuery,
     MissingOut,
@@ -91,6 +94,18 @@ def routes(service: RecordService) -> list[Route]:
             errors=_DENIED,
             tag="records",
         ),
+        Route(
+            method="GET",
+            path="/orders/{order_id}/chat-mark",
+            name="get_chat_mark",
+            summary="The doctor's visible mark, as a tile to lay over the chat of this order",
+            roles=SIGNED_IN,
+            handler=handlers.mark_chat,
+            answer=ChatMarkOut,
+            idempotency=Idempotency.NONE,
+            errors=(*_DENIED, RecordNotDrawable),
+            tag="records",
+        ),
     ]
 
 
@@ -105,7 +120,14 @@ class _Handlers:
             next_cursor=None,
             missing=[MissingOut(part=m.part, reason=m.reason, count=m.count) for m in found.missing],
             known=found.is_known,
+            reminder=REMINDER,
         )
+
+    async def mark_chat(self, call: Call) -> Reply:
+        tile = await self._service.mark_chat(call.actor, call.path["order_id"])
+        words = b64encode(tile.data).decode("ascii")
+        answer = ChatMarkOut(tile=words, width=tile.width, height=tile.height, reminder=REMINDER)
+        return Reply(body=answer, headers={"Cache-Control": "no-store"})
 
     async def render_page(self, call: Call) -> Reply:
         query: LookQuery = call.query

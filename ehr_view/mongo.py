@@ -9,13 +9,14 @@ from bson.int64 import Int64
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from ehr_view.domain.access import RecordView, Viewer
+from ehr_view.domain.access import Lease, RecordView, Viewer
 from ehr_view.ports import RECORD_VIEWS
 from server.kernel.crypto import Keyring
 from server.kernel.errors import Unavailable
 from server.kernel.mongo import ALL_HOSPITALS, Database, Document, Indexes
 from server.kernel.outbox import OUTBOX_INDEX, Event, to_outbox
 
+RECORD_LEASES: Final = "record_leases"
 _WORDS: Final = "record_views.words"
 
 INDEXES: Final[Indexes] = {
@@ -23,10 +24,48 @@ INDEXES: Final[Indexes] = {
         OUTBOX_INDEX,
         IndexModel([("hospital_id", ASCENDING), ("order_id", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)]),
         IndexModel([("at", DESCENDING)]),
-    ]
+    ],
+    RECORD_LEASES: [
+        IndexModel([("hospital_id", ASCENDING), ("order_id", ASCENDING)]),
+        IndexModel([("closes_at", ASCENDING)], expireAfterSeconds=0),
+    ],
 }
 
 OUTBOXES: Final = (RECORD_VIEWS,)
+
+
+class MongoLeases:
+    """Implements `ports.Leases`. The database forgets them when their order has closed by itself."""
+
+    def __init__(self, database: Database) -> None:
+        self._leases = database[RECORD_LEASES]
+
+    async def open(self, lease: Lease) -> None:
+        values = _bound(lease) | {"opened_at": lease.opened_at, "closes_at": lease.closes_at}
+        try:
+            await self._leases.update_one({"_id": _key(lease), "hospital_id": lease.hospital_id}, {"$set": values}, upsert=True)
+        except PyMongoError as error:
+            raise Unavailable from error
+
+    async def is_open(self, lease: Lease) -> bool:
+        found = await self._leases.find_one({"_id": _key(lease), **_bound(lease)}, projection={"_id": True})
+        return found is not None
+
+    async def end(self, hospital_id: str, order_id: str, until: datetime) -> None:
+        await self._leases.delete_many({"hospital_id": hospital_id, "order_id": order_id, "opened_at": {"$lte": until}})
+
+
+def _key(lease: Lease) -> str:
+    return f"{lease.order_id}/{lease.session_id}"
+
+
+def _bound(lease: Lease) -> Document:
+    return {
+        "hospital_id": lease.hospital_id,
+        "order_id": lease.order_id,
+        "doctor_id": lease.doctor_id,
+        "device_id": lease.device_id,
+    }
 
 
 class MongoViews:

@@ -8,13 +8,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
 
 from ehr_view.errors import RecordNotDrawable
-from ehr_view.ports import Drawing, Page, Theme
+from ehr_view.ports import Drawing, ImageFormat, Mark, Page, Theme
 from server.kernel.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -156,13 +156,22 @@ class PagePainter:
 
     async def warm(self) -> None:
         """Have a process ready before the first page. Not needed; it saves that page a second."""
+        if self._idle or self._busy or self._closed:
+            return
         async with self._places:
             await self._give_back(await self._take())
 
     async def draw(self, drawing: Drawing) -> Page:
+        head, pictures = _job(drawing)
+        return await self._made(head, pictures, drawing.format)
+
+    async def draw_tile(self, mark: Mark) -> Page:
+        head = msgspec.json.encode({"type": "tile", "mark": _mark(mark)})
+        return await self._made(head, (), ImageFormat.PNG)
+
+    async def _made(self, head: bytes, pictures: Sequence[bytes], form: ImageFormat) -> Page:
         if self._waiting >= _WAITING_PAGES:
             raise Unavailable
-        head, pictures = _job(drawing)
         self._waiting += 1
         try:
             async with self._places:
@@ -172,7 +181,7 @@ class PagePainter:
         if answer.refused:
             log.error("records.page_refused", reason=answer.refused, detail=answer.detail)
             raise RecordNotDrawable
-        return Page(data, drawing.format, answer.width, answer.height)
+        return Page(data, form, answer.width, answer.height)
 
     async def close(self) -> None:
         """End all processes; pages under way are refused."""
@@ -229,18 +238,11 @@ class PagePainter:
 
 def _job(drawing: Drawing) -> tuple[bytes, list[bytes]]:
     """The head of a job and the pictures that follow it, as `ehr_view.worker` reads them."""
-    mark = drawing.mark
     head = {
+        "type": "page",
         "sheet": drawing.sheet,
         "subject": drawing.subject,
-        "mark": {
-            "viewer": mark.viewer.name,
-            "staff_number": mark.viewer.staff_number,
-            "phone_tail": mark.viewer.phone_tail,
-            "at": mark.at,
-            "order_number": mark.order_number,
-            "view_id": mark.view_id,
-        },
+        "mark": _mark(drawing.mark),
         "width": drawing.width,
         "dark": drawing.theme is Theme.DARK,
         "mime": drawing.format.value,
@@ -250,3 +252,14 @@ def _job(drawing: Drawing) -> tuple[bytes, list[bytes]]:
         ],
     }
     return msgspec.json.encode(head), [p.data for p in drawing.pictures if p is not None]
+
+
+def _mark(mark: Mark) -> dict[str, Any]:
+    return {
+        "viewer": mark.viewer.name,
+        "staff_number": mark.viewer.staff_number,
+        "phone_tail": mark.viewer.phone_tail,
+        "at": mark.at,
+        "order_number": mark.order_number,
+        "view_id": mark.view_id,
+    }

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from ehr_view.domain.access import Grant, PatientView, RecordView, Refused, Viewer
+from ehr_view.domain.access import ChatView, Grant, Lease, PatientView, RecordView, Refused, Viewer
 from ehr_view.domain.records import Chart, Frame, ImagingStudy, PatientRef
 from ehr_view.domain.sheets import Sheet
 from server.kernel.actor import Actor
@@ -28,6 +28,26 @@ class RecordAccess(Protocol):
 
     async def check_patient(self, actor: Actor, order_id: str) -> PatientView | Refused:
         """Whether the actor is the account of the order's patient. Open or not does not matter."""
+        ...
+
+    async def check_chat(self, actor: Actor, order_id: str) -> ChatView | Refused:
+        """Whether the actor is the order's current doctor. Open or not does not matter."""
+        ...
+
+
+class Leases(Protocol):
+    """Who has opened an order's records where, as stored, by a majority."""
+
+    async def open(self, lease: Lease) -> None:
+        """Store it; the same session's again takes the place of the first."""
+        ...
+
+    async def is_open(self, lease: Lease) -> bool:
+        """Whether one of this order, doctor, session and device is there."""
+        ...
+
+    async def end(self, hospital_id: str, order_id: str, until: datetime) -> None:
+        """End the order's that were opened up to that instant."""
         ...
 
 
@@ -88,7 +108,7 @@ class ImageFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What both marks say: who looks, when, at which order; and the hidden view id."""
+    """What both marks say: who looks, when, at which order; and the hidden view id (a tile has none: 0)."""
 
     viewer: Viewer
     at: datetime
@@ -124,6 +144,14 @@ class Painter(Protocol):
 
     async def draw(self, drawing: Drawing) -> Page:
         """Raises RecordNotDrawable for what cannot be drawn faithfully, Unavailable when there is no process to draw."""
+        ...
+
+    async def draw_tile(self, mark: Mark) -> Page:
+        """The visible mark alone, as a seamless transparent PNG. Raises as `draw` does."""
+        ...
+
+    async def warm(self) -> None:
+        """Soon a page will be wanted: have a process ready."""
         ...
 
     async def close(self) -> None: ...

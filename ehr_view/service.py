@@ -14,12 +14,14 @@ import structlog
 
 from ehr_view.charts import ChartCache, PreparedChart
 from ehr_view.domain.access import (
+    CHAT_MARKED,
     LISTED,
     MISMATCHED,
     VIEW_ID_BITS,
     VIEWED,
     VIEWS_LISTED,
     Grant,
+    Lease,
     RecordView,
     Refused,
     is_open,
@@ -39,6 +41,7 @@ from ehr_view.ports import (
     Drawing,
     Hospital,
     ImageFormat,
+    Leases,
     Live,
     Mark,
     Page,
@@ -100,6 +103,7 @@ class RecordService:
     def __init__(
         self,
         *,
+        leases: Leases,
         access: RecordAccess,
         sessions: Sessions,
         hospital: Hospital,
@@ -110,6 +114,7 @@ class RecordService:
         clock: Clock,
     ) -> None:
         self._access = access
+        self._leases = leases
         self._sessions = sessions
         self._hospital = hospital
         self._painter = painter
@@ -120,10 +125,15 @@ class RecordService:
         self._charts = ChartCache(hospital, clock)
 
     async def list_records(self, actor: Actor, order_id: str) -> RecordList:
-        """All records of the order's patient, newest first, and what could not be had."""
+        """All records of the order's patient, newest first, and what could not be had.
+
+        From then on this session may open pages on this device: whoever brings a page's address to another has nothing.
+        """
         grant = await self._check(actor, order_id, LISTED)
+        await self._painter.warm()
         prepared = await self._chart(actor, grant)
-        await self._check(actor, order_id, LISTED)
+        grant = await self._check(actor, order_id, LISTED)
+        await self._leases.open(_lease(actor, grant, self._clock.now()))
         row = audit_row(actor, LISTED, subject=order_id, at=self._clock.now(), order_id=order_id, hospital_id=grant.hospital_id)
         await self._audit.record(row)
         items = tuple(ListedRecord(r, len(prepared.pages[r.id])) for r in prepared.chart.records)
@@ -134,7 +144,7 @@ class RecordService:
 
         Raises RecordNotFound, RecordNotDrawable, Unavailable (also when the view cannot be recorded: then there is no page).
         """
-        grant = await self._check(actor, order_id, VIEWED, record_id)
+        grant = await self._check_page(actor, order_id, record_id)
         prepared = await self._chart(actor, grant)
         record, sheets = prepared.chart.find(record_id), prepared.pages.get(record_id, ())
         if record is None or not 1 <= number <= len(sheets):
@@ -152,7 +162,7 @@ class RecordService:
                 pictures=pictures,
             )
             page = await self._draw(drawing, record_id)
-            grant = await self._check(actor, order_id, VIEWED, record_id)
+            grant = await self._check_page(actor, order_id, record_id)
             if await self._record_view(actor, grant, record, number, drawing):
                 return ShownPage(page, len(sheets))
         raise Unavailable
@@ -169,7 +179,25 @@ class RecordService:
         await self._audit.record(row)
         return await self._views.list_of_order(verdict.hospital_id, order_id, before=before, limit=limit)
 
+    async def mark_chat(self, actor: Actor, order_id: str) -> Page:
+        """The visible mark alone, a transparent tile that the doctor's client lays over the chat of this order."""
+        verdict = await self._access.check_chat(actor, order_id)
+        if isinstance(verdict, Refused):
+            raise await self._denied(actor, order_id, CHAT_MARKED, order_id, verdict)
+        now = self._clock.now()
+        row = audit_row(actor, CHAT_MARKED, subject=order_id, at=now, order_id=order_id, hospital_id=verdict.hospital_id)
+        await self._audit.record(row)
+        return await self._painter.draw_tile(Mark(verdict.viewer, now, verdict.order_number, 0))
+
     # Permission
+
+    async def _check_page(self, actor: Actor, order_id: str, record_id: str) -> Grant:
+        """The grant, and that this session listed the records on this device."""
+        grant = await self._check(actor, order_id, VIEWED, record_id)
+        if await self._leases.is_open(_lease(actor, grant, self._clock.now())):
+            return grant
+        subject = record_id if is_id(record_id) else order_id
+        raise await self._denied(actor, order_id, VIEWED, subject, Refused(RecordAccessDenied(), grant.hospital_id))
 
     async def _check(self, actor: Actor, order_id: str, action: str, subject: str | None = None) -> Grant:
         """The grant, as of now. A refusal leaves a row; nothing is said of records."""
@@ -279,6 +307,18 @@ class RecordService:
         return True
 
 
+def _lease(actor: Actor, grant: Grant, now: datetime) -> Lease:
+    return Lease(
+        order_id=grant.order_id,
+        hospital_id=grant.hospital_id,
+        doctor_id=grant.viewer.account_id,
+        session_id=actor.session_id or "",
+        device_id=actor.device_id,
+        opened_at=now,
+        closes_at=grant.closes_at,
+    )
+
+
 def _viewed(actor: Actor, view: RecordView) -> Event:
     """The subject of a view is its id, as the forensic mark carries it."""
     return event_of(
@@ -308,6 +348,17 @@ def age_words(born: date, day: date) -> str:
     if months >= 24:
         return f"{months // 12}岁"
     return f"{months}个月" if months >= 1 else f"{(day - born).days}天"
+
+
+class LeaseEnder:
+    """Takes `consult.record_access_changed` events: who withdrew and agrees again later has ended what was open."""
+
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
+
+    async def consume(self, event: Event) -> None:
+        if event.order_id is not None and not event.data["granted"]:
+            await self._leases.end(event.hospital_id, event.order_id, event.at)
 
 
 class ViewAnnouncer:

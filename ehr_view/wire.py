@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 from pydantic import Field
 
@@ -39,11 +40,34 @@ class MissingOut(WireModel):
     count: int
 
 
+class ReminderOut(WireModel):
+    """What is shown beside whatever must not leak."""
+
+    zh: str
+    en: str
+
+
+REMINDER: Final = ReminderOut(
+    zh="患者隐私，请勿截屏、拍照或转发。每次查看均有记录，画面带有您的水印，泄露可追溯到您本人。",
+    en="Private: do not capture, photograph or forward. Every look is recorded, and what you see carries your mark.",
+)
+
+
+class ChatMarkOut(WireModel):
+    """A seamless transparent tile (base64 of a PNG, `width` by `height` CSS pixels), to lay over the chat and repeat."""
+
+    tile: str
+    width: int
+    height: int
+    reminder: ReminderOut
+
+
 class RecordListOut(Page[RecordOut]):
     """All records, newest first. `known` false: the hospital has no such person."""
 
     missing: Sequence[MissingOut]
     known: bool
+    reminder: ReminderOut
 
 
 class ViewingDoctorOut(WireModel):

@@ -9,10 +9,12 @@ Frames, both ways: 4 bytes of length, a JSON head, then as many bytes as the hea
 import os
 import resource
 import signal
+import struct
 import sys
 from datetime import datetime
 from typing import BinaryIO, Final
 
+import cv2
 import msgspec
 from PIL import Image
 
@@ -20,11 +22,15 @@ from ehr_view.domain.sheets import Sheet
 from ehr_view.drawing.page import draw_sheet, marked
 from ehr_view.drawing.pictures import MAX_PIXELS, Loaded, load
 from watermark.fonts import UndrawableText, load_face
-from watermark.visible import VisibleMark
+from watermark.visible import VisibleMark, transparent_tile
 
 LENGTH_BYTES: Final = 4
 _OPEN_FILES: Final = 64
 _NICENESS: Final = 3
+_PNG_SIZE: Final = struct.Struct(">II")
+_PNG_SIZE_AT: Final = 16
+_TILE_SIZE: Final = 16
+"""Of the text in a tile, in CSS pixels: what a chat is set in."""
 _COMMON: Final = "0123456789.–≤≥%/()（）：，。、项目结果单位参考区间上次检验病历处方影像日期科室医师标本部位岁男女 gmolLUfp⁹¹²μ"
 
 
@@ -45,7 +51,7 @@ class MarkHead(msgspec.Struct, frozen=True):
     view_id: int
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, frozen=True, tag="page"):
     sheet: Sheet
     subject: str
     mark: MarkHead
@@ -53,6 +59,12 @@ class Job(msgspec.Struct, frozen=True):
     dark: bool
     mime: str
     pictures: tuple[PictureHead, ...] = ()
+
+
+class TileJob(msgspec.Struct, frozen=True, tag="tile"):
+    """The visible mark alone."""
+
+    mark: MarkHead
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,12 +86,13 @@ def main(memory_bytes: int, limit_seconds: int) -> None:
     if first is None:
         return
     key = bytes.fromhex(msgspec.json.decode(first)["key"])
+    cv2.setNumThreads(1)  # a process for each core draws; threads of one would only wait for those of another
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     _warm()
     _confine(memory_bytes)
     while (head := _read_head(jobs)) is not None:
-        job = msgspec.json.decode(head, type=Job)
-        pictures = [jobs.read(picture.size) for picture in job.pictures]
+        job = msgspec.json.decode(head, type=Job | TileJob)
+        pictures = [jobs.read(picture.size) for picture in job.pictures] if isinstance(job, Job) else []
         signal.alarm(limit_seconds)
         answer, data = _answer(job, pictures, key)
         signal.alarm(0)
@@ -107,9 +120,9 @@ def _warm() -> None:
             face.glyph(char)
 
 
-def _answer(job: Job, pictures: list[bytes], key: bytes) -> tuple[Answer, bytes]:
+def _answer(job: Job | TileJob, pictures: list[bytes], key: bytes) -> tuple[Answer, bytes]:
     try:
-        data, width, height = render(job, pictures, key)
+        data, width, height = render(job, pictures, key) if isinstance(job, Job) else _tile(job)
     except UndrawableText as refusal:
         return Answer(refused="glyph", detail=str(refusal)), b""
     except MemoryError:
@@ -121,18 +134,27 @@ def _answer(job: Job, pictures: list[bytes], key: bytes) -> tuple[Answer, bytes]
 
 def render(job: Job, pictures: list[bytes], key: bytes) -> tuple[bytes, int, int]:
     """The page, marked and encoded; its size. Raises UndrawableText."""
-    mark = VisibleMark(
-        viewer=job.mark.viewer,
-        staff_number=job.mark.staff_number,
-        phone_tail=job.mark.phone_tail,
-        at=job.mark.at,
-        order_number=job.mark.order_number,
-    )
+    mark = _visible(job.mark)
     loaded: list[Loaded | None] = [
         load(data, head.mm_per_pixel, head.columns) if data else None for data, head in zip(pictures, job.pictures, strict=True)
     ]
     image = draw_sheet(job.sheet, job.subject, job.mark.order_number, width=job.width, dark=job.dark, loaded=loaded)
     return marked(image, mark, job.mark.view_id, key=key, dark=job.dark, mime=job.mime)
+
+
+def _tile(job: TileJob) -> tuple[bytes, int, int]:
+    data = transparent_tile(_visible(job.mark), _TILE_SIZE)
+    return data, *_PNG_SIZE.unpack_from(data, _PNG_SIZE_AT)
+
+
+def _visible(mark: MarkHead) -> VisibleMark:
+    return VisibleMark(
+        viewer=mark.viewer,
+        staff_number=mark.staff_number,
+        phone_tail=mark.phone_tail,
+        at=mark.at,
+        order_number=mark.order_number,
+    )
 
 
 def _read_head(jobs: BinaryIO) -> bytes | None:

@@ -15,7 +15,7 @@ from consult.domain.status import Phase
 from consult.errors import OrderNotFound
 from consult.ports import ClockOk, DoctorPhones, HospitalVisits, Log, OrderRepository
 from consult.service.access import is_member
-from ehr_view.domain.access import Grant, PatientView, Refused, Viewer
+from ehr_view.domain.access import ChatView, Grant, PatientView, Refused, Viewer
 from ehr_view.domain.records import PatientRef
 from ehr_view.errors import RecordAccessDenied, RecordIdentityMismatch
 from im.errors import ConversationNotFound
@@ -67,6 +67,15 @@ class OrderRecordAccess:
         if actor.role is not Role.PATIENT:
             return Refused(RecordAccessDenied(), order.hospital_id)
         return PatientView(order.id, order.hospital_id)
+
+    async def check_chat(self, actor: Actor, order_id: str) -> ChatView | Refused:
+        order = await self._find(actor, order_id)
+        if isinstance(order, Refused):
+            return order
+        viewer = await self._viewer(actor) if actor.role is Role.DOCTOR else None
+        if viewer is None:
+            return Refused(RecordAccessDenied(), order.hospital_id)
+        return ChatView(order.id, order.number, order.hospital_id, viewer)
 
     async def _find(self, actor: Actor, order_id: str) -> Order | Refused:
         order = await self.orders.find(order_id) if is_id(order_id) else None

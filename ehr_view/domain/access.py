@@ -14,6 +14,7 @@ VIEW_ID_BITS: Final = 48
 LISTED: Final = "record.listed"
 VIEWED: Final = "record.page_viewed"
 VIEWS_LISTED: Final = "record.views_listed"
+CHAT_MARKED: Final = "record.chat_marked"
 MISMATCHED: Final = "record.identity_mismatch"
 
 
@@ -38,6 +39,32 @@ class Grant:
     patient_account: str
     viewer: Viewer
     closes_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """That this session, on this device, may open pages of this order: made by listing its records, good for no other.
+
+    It is no permission by itself: each page asks for that anew. It dies with the order, with the session, and with the consent.
+    """
+
+    order_id: str
+    hospital_id: str
+    doctor_id: str
+    session_id: str
+    device_id: str | None
+    opened_at: datetime
+    closes_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ChatView:
+    """That the actor is the order's current doctor, who may have its chat on the screen, open or not."""
+
+    order_id: str
+    order_number: str
+    hospital_id: str
+    viewer: Viewer
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from server.kernel.errors import DomainError, registered_errors
 
 THROUGH_PORTS: Final[Mapping[str, tuple[type[DomainError], ...]]] = {
     "send_message": (MediaNotFound,),
+    "get_chat_mark": (OrderNotFound,),
     "list_records": (OrderNotFound,),
     "render_record_page": (OrderNotFound,),
     "list_record_views": (OrderNotFound,),

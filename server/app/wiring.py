@@ -69,9 +69,9 @@ from ehr_view.domain.access import VIEWED as RECORD_PAGE_VIEWED
 from ehr_view.fhir import FhirClient
 from ehr_view.hospital import FhirHospital
 from ehr_view.http import routes as record_routes
-from ehr_view.mongo import MongoViews
+from ehr_view.mongo import MongoLeases, MongoViews
 from ehr_view.painter import PagePainter
-from ehr_view.service import RecordService, ViewAnnouncer
+from ehr_view.service import LeaseEnder, RecordService, ViewAnnouncer
 from im.announcer import Announcer
 from im.bus import RedisBus
 from im.follower import Follower
@@ -297,10 +297,12 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
 
         # the hospital's records: the drawing processes start with the first page
         views = MongoViews(db, keyring)
+        leases = MongoLeases(db)
         painter = PagePainter(master.secret("watermark"))
         stack.push_async_callback(painter.close)
         records = RecordService(
             access=OrderRecordAccess(consult.parts.orders, log, doctors, clock, guard.is_ok),
+            leases=leases,
             sessions=sessions,
             hospital=hospital,
             painter=painter,
@@ -309,6 +311,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             relay=relay,
             clock=clock,
         )
+        relay.on("consult.record_access_changed", LeaseEnder(leases).consume)
         relay.on(RECORD_PAGE_VIEWED, ViewAnnouncer(views, hub).consume)
 
         for consumers in (sessions.consumers(), consult.consumers):

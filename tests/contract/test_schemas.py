@@ -33,6 +33,7 @@ ROLES = {
     "fetch_media": SIGNED_IN,
     "finish_order": DOCTOR,
     "finish_task": STAFF,
+    "get_chat_mark": SIGNED_IN,
     "get_consent": SIGNED_IN,
     "get_desk_figures": DOCTOR,
     "get_desk_settings": DOCTOR,

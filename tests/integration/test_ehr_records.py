@@ -17,12 +17,13 @@ from ehr_view.errors import (
     RecordNotFound,
     RecordSourceUnavailable,
 )
-from ehr_view.ports import Drawing, ImageFormat, Page, Theme
+from ehr_view.ports import Drawing, ImageFormat, Mark, Page, Theme
 from ehr_view.service import Look
 from server.kernel.actor import Actor, Role
 from server.kernel.audit import AuditRow
 from server.kernel.errors import AuthRequired, DomainError, NotFound, Unavailable
 from server.kernel.mongo import Database
+from server.kernel.outbox import event_of
 from tests.support.clock import ManualClock
 from tests.support.records import (
     DOCTOR,
@@ -73,6 +74,11 @@ class BlankPainter:
         self.drawn.append(drawing)
         return Page(b"page", drawing.format, 1, 1)
 
+    async def draw_tile(self, mark: Mark) -> Page:
+        return Page(b"tile", ImageFormat.PNG, 1, 1)
+
+    async def warm(self) -> None: ...
+
     async def close(self) -> None: ...
 
 
@@ -88,8 +94,8 @@ async def quick(database: Database, clock: ManualClock, base: str, painter: Blan
         await made.faults()
 
 
-async def first_of(world: Records, form: Form) -> str:
-    found = await world.service.list_records(doctor(), ORDER)
+async def first_of(world: Records, form: Form, actor: Actor | None = None) -> str:
+    found = await world.service.list_records(actor or doctor(), ORDER)
     return next(item.record.id for item in found.items if item.record.form is form)
 
 
@@ -135,7 +141,7 @@ async def test_a_wide_page_comes_in_the_format_asked_for(world: Records, form: I
 
 
 async def test_a_view_is_stored_audited_and_told_to_the_patient(quick: Records, painter: BlankPainter) -> None:
-    record_id = await first_of(quick, Form.NOTE)
+    record_id = await first_of(quick, Form.NOTE, doctor(device_id="d1"))
     await quick.service.render_page(doctor(device_id="d1"), ORDER, record_id, 1, Look())
     await quick.relay.close()
     [view] = await quick.service.list_views(patient(), ORDER, before=None, limit=10)
@@ -345,3 +351,53 @@ async def test_a_rare_name_is_drawn(world: Records) -> None:
     world.orders.person = replace(world.orders.person, name="㛃𬱖䶮")
     shown = await world.service.render_page(doctor(), ORDER, record_id, 1, Look())
     assert opened(shown.page.data).size == (1080, 1920)
+
+
+# The lease
+
+
+@pytest.mark.parametrize("other", [{"device_id": "d2"}, {"session_id": "s9"}, {"session_id": "s9", "device_id": "d2"}])
+async def test_a_page_is_for_the_session_and_device_that_listed_the_records(
+    quick: Records, painter: BlankPainter, other: dict[str, str]
+) -> None:
+    here, elsewhere = doctor(device_id="d1"), doctor(**{"device_id": "d1"} | other)
+    record_id = await first_of(quick, Form.NOTE, here)
+    with pytest.raises(RecordAccessDenied):
+        await quick.service.render_page(elsewhere, ORDER, record_id, 1, Look())
+    assert painter.drawn == []
+    [row] = await quick.audit_rows(outcome="denied", order_id=ORDER)
+    assert (row["action"], row["subject"]) == ("record.page_viewed", record_id)
+    await quick.service.render_page(here, ORDER, record_id, 1, Look())
+
+
+async def test_a_withdrawal_ends_what_was_open_though_the_patient_agrees_again(quick: Records) -> None:
+    record_id = await first_of(quick, Form.NOTE)
+    quick.clock.advance(timedelta(seconds=1))
+    told = event_of(
+        patient(),
+        "consult.record_access_changed",
+        subject=ORDER,
+        at=quick.clock.now(),
+        order_id=ORDER,
+        hospital_id="default",
+        granted=False,
+    )
+    await quick.ender.consume(told)
+    with pytest.raises(RecordAccessDenied):
+        await quick.service.render_page(doctor(), ORDER, record_id, 1, Look())
+    quick.clock.advance(timedelta(seconds=1))
+    await quick.service.list_records(doctor(), ORDER)
+    await quick.ender.consume(told)
+    await quick.service.render_page(doctor(), ORDER, record_id, 1, Look())
+
+
+async def test_the_chats_mark_is_a_transparent_tile_for_the_doctor_alone(world: Records) -> None:
+    tile = await world.service.mark_chat(doctor(), ORDER)
+    image = opened(tile.data)
+    assert (image.format, image.mode, image.size) == ("PNG", "LA", (tile.width, tile.height))
+    assert image.getchannel("A").getextrema() == (0, 28)
+    for actor, refusal in ((patient(), RecordAccessDenied), (replace(doctor(), account_id="other"), NotFound)):
+        with pytest.raises(refusal):
+            await world.service.mark_chat(actor, ORDER)
+    rows = await world.audit_rows(action="record.chat_marked")
+    assert [(row["outcome"], row["order_id"]) for row in rows] == [("ok", ORDER), ("denied", ORDER), ("denied", ORDER)]

@@ -13,15 +13,15 @@ from aiohttp.test_utils import TestServer
 from PIL import Image
 
 from ehr_view.dicomweb import DicomWebClient
-from ehr_view.domain.access import Grant, PatientView, Refused, Viewer
+from ehr_view.domain.access import ChatView, Grant, PatientView, Refused, Viewer
 from ehr_view.domain.records import PatientRef
 from ehr_view.errors import RecordAccessDenied
 from ehr_view.fhir import FhirClient
 from ehr_view.hospital import FhirHospital
-from ehr_view.mongo import INDEXES, MongoViews
+from ehr_view.mongo import INDEXES, MongoLeases, MongoViews
 from ehr_view.painter import PagePainter
 from ehr_view.ports import Painter
-from ehr_view.service import RecordService, ViewAnnouncer
+from ehr_view.service import LeaseEnder, RecordService, ViewAnnouncer
 from server.kernel.actor import PLATFORM, Actor, Role
 from server.kernel.audit import INDEXES as AUDIT_INDEXES
 from server.kernel.audit import Audit, AuditLog
@@ -83,6 +83,13 @@ class Orders:
         member = order_id == ORDER and actor.account_id == self.current_doctor
         return Refused(RecordAccessDenied() if member else NotFound(), "default" if order_id == ORDER else None)
 
+    async def check_chat(self, actor: Actor, order_id: str) -> ChatView | Refused:
+        if order_id != ORDER or actor.account_id not in (self.current_doctor, PATIENT_ACCOUNT):
+            return Refused(NotFound(), "default" if order_id == ORDER else None)
+        if actor.account_id != self.current_doctor:
+            return Refused(RecordAccessDenied(), "default")
+        return ChatView(ORDER, "YZ202611220001", "default", Viewer(DOCTOR, "王慧敏", "D10023", "5678"))
+
     async def list_dead_sessions(self, session_ids: Collection[str]) -> set[str]:
         return self.dead & set(session_ids)
 
@@ -106,6 +113,7 @@ class Records:
     views: MongoViews
     relay: Relay
     told: Told
+    ender: LeaseEnder
     hospital: FhirHospital
     base: str
     database: Database
@@ -143,12 +151,14 @@ async def records(
     log = AuditLog(database)
     relay = Relay(database, log)
     views = MongoViews(database, Keyring(MasterKey(bytes(32)), database))
+    leases = MongoLeases(database)
     orders, told = Orders(clock), Told()
     relay.on("record.page_viewed", ViewAnnouncer(views, told).consume)
     hospital = FhirHospital(FhirClient(f"{base}/fhir", limit_seconds=limit_seconds), DicomWebClient(f"{base}/dicomweb"))
     chosen = painter or PagePainter(KEY, workers=1)
     service = RecordService(
         access=orders,
+        leases=leases,
         sessions=orders,
         hospital=hospital,
         painter=chosen,
@@ -158,7 +168,7 @@ async def records(
         clock=clock,
     )
     try:
-        yield Records(service, orders, views, relay, told, hospital, base, database, clock)
+        yield Records(service, orders, views, relay, told, LeaseEnder(leases), hospital, base, database, clock)
     finally:
         await relay.close()
         await log.close()
