@@ -128,7 +128,7 @@ def _said(record: Record) -> frozenset[tuple[str, str]]:
     content = record.content
     match content:
         case LabReport():
-            items = ((i.code.rpartition("|")[2] or i.name, f"{i.value} {i.unit}") for i in content.items)
+            items = ((i.code.rpartition("|")[2] or i.name, i.value) for i in content.items)
             notes = [("", content.conclusion)] if content.conclusion else []
             return frozenset([*items, *notes])
         case ExamReport():

@@ -87,14 +87,6 @@ class Hospital(Protocol):
         ...
 
 
-class StampedHospital(Hospital, Protocol):
-    """A hospital that says when a chart is no longer what it was."""
-
-    async def stamp(self, hospital_id: str, patient: PatientRef) -> str:
-        """Another text after each change that we know of; always the same where we would not know."""
-        ...
-
-
 class Theme(StrEnum):
     LIGHT = "light"
     DARK = "dark"

@@ -19,5 +19,7 @@ class SimulatorConfig:
     server_url: str
     callback_retry_scale: float = 1.0
     refund_delay: timedelta = timedelta(milliseconds=200)
+    hl7_port: int = 0
+    """Where the product listens for HL7 v2 on this machine; 0: nowhere."""
     late_seconds: float = 30.0
     """How late `late` and `slow` are when a fault does not say."""

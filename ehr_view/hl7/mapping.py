@@ -62,6 +62,9 @@ _SILENT: Final = frozenset(
 
 _WITHDRAWN: Final = frozenset({"D", "W"})
 _NUMBER: Final = re.compile(r"[+-]?\d{1,15}(\.\d{1,10})?")
+_POWER: Final = re.compile(r"10\^(\d)")
+"""Powers in units as UCUM writes them, so that one test has one unit."""
+
 _RANGE: Final = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(?:-{1,2}|–|—|~|～|至)\s*([+-]?\d+(?:\.\d+)?)")
 _BOUND: Final = re.compile(r"(<=|>=|<|>|≤|≥|＜|＞)\s*(\d+(?:\.\d+)?)")
 _MARKUP: Final = frozenset({"XML", "X-HL7-CDA-LEVEL-ONE", "X-HL7-CDA", "CDA", "HTML", "XHTML"})
@@ -281,7 +284,7 @@ def _item(segment: Segment) -> LabItem:
         code=_code(segment),
         name=segment.get(3, 2) or segment.get(3, 5) or segment.get(3) or "（未注明项目）",
         value=value or "（无结果）",
-        unit=segment.get(6, 1) or segment.get(6, 2),
+        unit=_POWER.sub(r"10*\1", segment.get(6, 1) or segment.get(6, 2)),
         range=reference,
         flag=flag if flag is not None else flag_of(number, reference),
         number=number,

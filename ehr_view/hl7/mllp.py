@@ -119,8 +119,8 @@ class MllpServer:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; the port."""
-        self._server = await asyncio.start_server(self._connected, host, port, limit=_READ)
+        """Listen; the port. Several processes may listen at one."""
+        self._server = await asyncio.start_server(self._connected, host, port, limit=_READ, reuse_port=True)
         found: int = self._server.sockets[0].getsockname()[1]
         return found
 

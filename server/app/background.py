@@ -11,6 +11,7 @@ import structlog
 
 from server.app.celery_app import JobLoop, make_celery, register
 from server.app.embedded import databases
+from server.app.hl7 import listening
 from server.app.keeper import Keeper, Sweep
 from server.app.migrations import until_current
 from server.app.notify import notify_ready
@@ -39,8 +40,9 @@ async def keep_until_stopped(settings: Settings) -> int:
         if not await until_current(made.database, stop):
             return 0
         keeper = Keeper(made.leases, made.clock_guard, _sweeps(settings, made), _follow(made))
-        notify_ready()
-        await keeper.run(stop)
+        async with listening(settings, made.intake):
+            notify_ready()
+            await keeper.run(stop)
     return 0
 
 

@@ -25,7 +25,9 @@ ledger = typer.Typer(help="The money.", no_args_is_help=True)
 audit = typer.Typer(help="The proof.", no_args_is_help=True)
 export = typer.Typer(help="What other systems read.", no_args_is_help=True)
 watermark = typer.Typer(help="The marks on pages.", no_args_is_help=True)
+hl7 = typer.Typer(help="HL7 v2 messages that could not be taken.", no_args_is_help=True)
 main.add_typer(ledger, name="ledger")
+main.add_typer(hl7, name="hl7")
 main.add_typer(audit, name="audit")
 main.add_typer(watermark, name="watermark")
 main.add_typer(export, name="export")
@@ -176,6 +178,30 @@ def export_fhir(
     from server.app.commands import export_order
 
     _run(export_order(_settings("export"), hospital, order, inline=inline))
+
+
+@hl7.command("failed")
+def list_failed() -> None:
+    """List what waits for repair: id, time, kind, control id, tries, reason and place. No words of the message."""
+    from server.app.commands import list_failed_messages
+
+    _run(list_failed_messages(_settings("hl7")))
+
+
+@hl7.command("retry")
+def retry(message_id: Annotated[str, typer.Argument(help="an id of `failed`, or `all`")]) -> None:
+    """Take a message again, after what was missing is there. Exits 0 only if it is accepted."""
+    from server.app.commands import retry_messages
+
+    _run(retry_messages(_settings("hl7"), message_id))
+
+
+@hl7.command("drop")
+def drop(message_id: Annotated[str, typer.Argument(help="an id of `failed`")]) -> None:
+    """Throw a message away."""
+    from server.app.commands import drop_message
+
+    _run(drop_message(_settings("hl7"), message_id))
 
 
 if __name__ == "__main__":

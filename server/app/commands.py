@@ -19,6 +19,7 @@ from admin_console.domain.traces import MAX_PICTURE_BYTES, TracedView
 from ehr_view.domain.access import view_text
 from server.app.demo import DemoServices, seed_demo
 from server.app.embedded import databases
+from server.app.hl7 import failed_lines, retry_lines
 from server.app.migrations import OUTBOXES, is_current, migrate
 from server.app.schemas import schema_files
 from server.app.settings import Settings
@@ -194,6 +195,31 @@ def trace_lines(traced: TracedView) -> Iterator[str]:
     yield f"time       {view.at.astimezone(_CHINA):%Y-%m-%d %H:%M:%S} (China)"
     how = "read and checked" if hint.decoded else "compared with issued views"
     yield f"confidence {hint.confidence:.3f} ({how})"
+
+
+async def list_failed_messages(settings: Settings) -> int:
+    """HL7 v2 messages that wait for repair."""
+    async with _product(settings) as made:
+        for line in await failed_lines(made.intake):
+            _out.print(line, markup=False)
+    return 0
+
+
+async def retry_messages(settings: Settings, message_id: str) -> int:
+    """Take a failed HL7 v2 message again, or all of them."""
+    async with _product(settings) as made:
+        lines, good = await retry_lines(made.intake, message_id)
+    for line in lines:
+        _out.print(line, markup=False)
+    return 0 if good else 1
+
+
+async def drop_message(settings: Settings, message_id: str) -> int:
+    """Throw a failed HL7 v2 message away."""
+    async with _product(settings) as made:
+        dropped = await made.intake.drop(message_id)
+    _out.print("dropped" if dropped else "no such failed message")
+    return 0 if dropped else 1
 
 
 def write_schemas(folder: Path) -> int:

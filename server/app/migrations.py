@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 import accounts.mongo
 import billing.mongo
 import consult.mongo
+import ehr_view.hl7.mongo
 import ehr_view.mongo
 import im.mongo
 import media.mongo
@@ -38,6 +39,7 @@ _INDEXES: Final[Sequence[Indexes]] = (
     billing.mongo.INDEXES,
     consult.mongo.INDEXES,
     ehr_view.mongo.INDEXES,
+    ehr_view.hl7.mongo.INDEXES,
     admin_mongo.INDEXES,
 )
 

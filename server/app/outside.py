@@ -21,6 +21,7 @@ async def simulate_until_stopped(settings: Settings) -> int:
         data_dir=settings.data_dir,
         port=settings.sim_port,
         server_url=settings.public_url,
+        hl7_port=settings.hl7_port,
         callback_retry_scale=settings.sim_callback_retry_scale,
     )
     runner = web.AppRunner(build_app(config), access_log=None, shutdown_timeout=0.4)

@@ -1,5 +1,6 @@
 """All settings, from `YZ_*` in the environment. The only reader of the environment."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +62,17 @@ class Settings(BaseSettings):
     dicomweb_url: str | None = Field(default=None, description="the hospital's DICOMweb server; the simulator if not set")
     hospital_token_file: Path | None = Field(default=None, description="bearer token for the hospital's servers")
 
+    hl7_host: str = Field(default="127.0.0.1", description="address that listens for HL7 v2 (MLLP)")
+    hl7_port: Port = Field(default=0, description="port of HL7 v2; 0: none (`run` takes a free one)")
+    hl7_allow: str = Field(default="127.0.0.0/8,::1", description="networks that may send HL7 v2, separated by commas")
+    hl7_hospital: str = Field(default="default", pattern="^[A-Za-z0-9_-]{1,64}$", description="the hospital that sends HL7 v2")
+    hl7_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024, description="longest HL7 v2 message")
+    hl7_connections: int = Field(default=32, ge=1, le=10_000, description="connections that send HL7 v2 at once")
+    hl7_idle: PositiveDuration = Field(default=parse_duration("5m"), description="silence that ends a connection of HL7 v2")
+    hl7_kept: PositiveDuration = Field(
+        default=parse_duration("30d"), description="how long an accepted HL7 v2 message is kept and known again"
+    )
+
     sim_callback_retry_scale: float = Field(default=1.0, gt=0, description="factor on the simulated gateway's retry pauses")
     demo_doctors: int = Field(default=12, ge=1, le=10_000, description="doctors of the demo")
     demo_patients: int = Field(default=8, ge=1, le=10_000, description="patients of the demo")
@@ -74,6 +86,13 @@ class Settings(BaseSettings):
     @classmethod
     def _reads(cls, value: str) -> str:
         parse_ladder(value)
+        return value
+
+    @field_validator("hl7_allow")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for part in value.split(","):
+            ip_network(part.strip())
         return value
 
     @field_validator("allowed_origins", mode="before")

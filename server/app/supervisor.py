@@ -73,6 +73,7 @@ class Supervisor:
         self._command = tuple(command) or _own_command()
         self._port = settings.port or free_port()
         self._sim_port = settings.sim_port or free_port(taken=[self._port])
+        self._hl7_port = settings.hl7_port or free_port(taken=[self._port, self._sim_port])
         self._children: dict[Part, Child] = {}
         self._working: list[asyncio.Task[None]] = []
         self._ready_pids: set[int] = set()
@@ -114,6 +115,7 @@ class Supervisor:
         for port, host, name in (
             (self._port, self._settings.host, "YZ_PORT"),
             (self._sim_port, "127.0.0.1", "YZ_SIM_PORT"),
+            (self._hl7_port, self._settings.hl7_host, "YZ_HL7_PORT"),
         ):
             if not is_free(port, host):
                 raise StartFailed(f"{host}:{port} is in use or cannot be listened on: set {name} to another port")
@@ -127,6 +129,7 @@ class Supervisor:
             "YZ_DATA_DIR": str(settings.data_dir),
             "YZ_PORT": str(self._port),
             "YZ_SIM_PORT": str(self._sim_port),
+            "YZ_HL7_PORT": str(self._hl7_port),
             "NOTIFY_SOCKET": ready.address,
             "PYTHONUNBUFFERED": "1",
         }
@@ -272,6 +275,7 @@ class Supervisor:
     def _introduce(self) -> None:
         say(f"server      {self._base_url}")
         say(f"simulators  {self._simulators_url}")
+        say(f"HL7 v2      {self._settings.hl7_host}:{self._hl7_port} (MLLP)")
         say(f"data, logs  {self._settings.data_dir}")
         for line in describe_logins(self._settings.data_dir / "demo.json"):
             say(line)

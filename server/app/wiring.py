@@ -67,8 +67,11 @@ from consult.service.records import OfflineVisits, OrderRecordAccess
 from ehr_view.dicomweb import DicomWebClient
 from ehr_view.domain.access import VIEWED as RECORD_PAGE_VIEWED
 from ehr_view.fhir import FhirClient
+from ehr_view.hl7.mongo import MongoHeldRecords, MongoMessages
+from ehr_view.hl7.service import Intake
 from ehr_view.hospital import FhirHospital
 from ehr_view.http import routes as record_routes
+from ehr_view.joined import JoinedHospital
 from ehr_view.mongo import MongoLeases, MongoViews
 from ehr_view.painter import PagePainter
 from ehr_view.service import LeaseEnder, RecordService, ViewAnnouncer
@@ -148,6 +151,7 @@ class Product:
     books: MongoPayments
     checkpoints: Checkpoints
     verifier: Verifier
+    intake: Intake
     tracing: LeakTracing
     export: ConsultExport
     routes: tuple[Route, ...]
@@ -300,11 +304,20 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         leases = MongoLeases(db)
         painter = PagePainter(master.secret("watermark"))
         stack.push_async_callback(painter.close)
+        held = MongoHeldRecords(db, keyring)
+        intake = Intake(
+            hospital_id=settings.hl7_hospital,
+            messages=MongoMessages(db, keyring, kept=settings.hl7_kept),
+            records=held,
+            critical=None,
+            audit=audit,
+            clock=clock,
+        )
         records = RecordService(
             access=OrderRecordAccess(consult.parts.orders, log, doctors, clock, guard.is_ok),
             leases=leases,
             sessions=sessions,
-            hospital=hospital,
+            hospital=JoinedHospital(hospital, held),
             painter=painter,
             views=views,
             audit=audit,
@@ -353,6 +366,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             tracing=tracing,
             export=export,
             verifier=Verifier(MongoArchive(db), files, signer.public_key, clock),
+            intake=intake,
             routes=(
                 *account_routes(codes, sign_in, sessions, password_service, doctors, patients, consents),
                 *consult.routes,

@@ -15,7 +15,8 @@ from multidict import MultiMapping
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from server.kernel.clock import Clock, iso
-from simulators.hospital import fhir
+from server.kernel.ids import new_id
+from simulators.hospital import fhir, hl7
 from simulators.hospital.catalogue import PANELS
 from simulators.hospital.faults import HUGE_LAB_ROWS, HUGE_NOTE_BYTES, Faults, FaultSettings
 from simulators.hospital.fhir import Resource
@@ -49,7 +50,8 @@ class _Registration(BaseModel):
 class Hospital:
     """The stand-in. Whoever has a valid identity number is its patient."""
 
-    def __init__(self, store: Store, clock: Clock, *, late_seconds: float) -> None:
+    def __init__(self, store: Store, clock: Clock, *, late_seconds: float, hl7_port: int = 0) -> None:
+        self._hl7_port = hl7_port
         self._clock = clock
         self._faults = Faults(late_seconds)
         self._known = Shelf(store, "hospital.known", Known, limit=_KNOWN)
@@ -74,6 +76,7 @@ class Hospital:
             web.get("/hospital/faults", self._shown_faults),
             web.put("/hospital/faults", self._put_faults),
             web.post("/hospital/patients", self._register),
+            web.post("/hospital/hl7", self._send_hl7),
         ]
 
     # FHIR
@@ -278,6 +281,24 @@ class Hospital:
             return web.json_response({"errors": ["not an identity number"]}, status=422)
         self._known.put(person.id, Known(person.number, told.name))
         return web.json_response({"id": person.id, "mrn": person.mrn}, status=201)
+
+    async def _send_hl7(self, request: web.Request) -> web.Response:
+        """Send a message over MLLP; what was answered."""
+        try:
+            sending = hl7.Sending.model_validate_json(await request.read())
+        except ValidationError as error:
+            return web.json_response({"errors": [e["msg"] for e in error.errors()]}, status=422)
+        person, port = find_person(sending.number), sending.port or self._hl7_port
+        if person is None or port == 0 or sending.panel not in PANELS:
+            what = "identity number" if person is None else "panel" if port else "port that listens"
+            return web.json_response({"errors": [f"no such {what}"]}, status=422)
+        control_id = sending.control_id or new_id()[:20]
+        message = hl7.message_of(sending, person, control_id, self._clock.now())
+        try:
+            answer = await hl7.send(port, message, sending.fault)
+        except OSError:
+            return web.json_response({"errors": ["nobody listens"]}, status=502)
+        return web.json_response({**hl7.verdict_of(answer), "sent_as": control_id, "answer": answer, "mrn": person.mrn})
 
 
 @lru_cache(maxsize=512)

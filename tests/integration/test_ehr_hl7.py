@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
+import aiohttp
 import pytest
 
-from ehr_view.domain.records import Chart, Form, LabReport, Missing, MissingReason, Part, PatientRef
+from ehr_view.domain.records import Chart, Form, LabReport, Missing, MissingReason, Note, Part, PatientRef, Section
 from ehr_view.errors import RecordSourceUnavailable
 from ehr_view.hl7.domain import Identity
 from ehr_view.hl7.mllp import MllpLimits, frame
@@ -27,7 +29,7 @@ from tests.support.hl7 import (
     result,
     verdict,
 )
-from tests.support.records import PERSON
+from tests.support.records import PERSON, hospital_server
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 TANG = Identity("resident", NUMBER)
@@ -249,6 +251,39 @@ async def test_the_same_message_on_many_connections_at_once_is_one(world: Hl7Wor
     assert set(await asyncio.gather(*(send() for _ in range(8)))) == {("AA", "MSG00001")}
     assert len(await world.records.list_of("default", TANG)) == 1
     assert await world.database["audit"].count_documents({"hospital_id": "default"}) == 1
+
+
+# From the simulated hospital
+
+
+async def test_the_simulated_hospital_sends_what_it_is_asked_to(world: Hl7World, clock: ManualClock, tmp_path: Path) -> None:
+    async with hospital_server(tmp_path, clock) as base, aiohttp.ClientSession() as session:
+
+        async def send(**body: object) -> tuple[str, str]:
+            wanted = {"number": NUMBER, "name": "唐玉兰", "port": world.port, **body}
+            async with session.post(f"{base}/hospital/hl7", json=wanted) as answer:
+                told = await answer.json()
+                return told["code"], told["reason"]
+
+        assert await send(values={"K": 6.9}, charset="gb18030", fault="twice") == ("AA", "")
+        assert await send(kind="document", text="【主诉】胸闷\n3天|^~") == ("AA", "")
+        for kind in ("admit", "register", "update"):
+            assert await send(kind=kind) == ("AA", "")
+        assert await send(kind="merge", old_number="M1") == ("AA", "")
+        assert await send(panel="cbc", fault="wrong_charset") == ("AA", "")
+        assert await send(fault="no_header") == ("AE", "message.no_header")
+        assert await send(fault="wrong_separators") == ("AE", "message.bad_separators")
+        assert await send(fault="no_identity") == ("AE", "patient.unknown")
+        assert await send(fault="other_birth_date") == ("AE", "patient.contradiction")
+        assert await send(fault="unknown_type") == ("AR", "message.type_unsupported")
+        assert await send(fault="torn") == ("", "")
+    found = {r.record.title: r.record for r in await world.records.list_of("default", TANG)}
+    assert sorted(found) == ["会诊记录", "肾功能四项+电解质", "血常规（五分类）+超敏C反应蛋白"]
+    assert found["肾功能四项+电解质"].critical
+    assert found["会诊记录"].content == Note((Section("主诉", "胸闷\n3天|^~"),))
+    blood = found["血常规（五分类）+超敏C反应蛋白"].content
+    assert isinstance(blood, LabReport)
+    assert {item.name: item.unit for item in blood.items}["白细胞计数"] == "10*9/L"
 
 
 # Beside what the hospital shows when it is asked

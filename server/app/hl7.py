@@ -1,0 +1,59 @@
+"""The listener for HL7 v2, which every keeper has, and what operators do with messages that failed.
+
+It lives in the keeper because that is there anyway and serves nobody who waits: a process of its own would cost a start and a
+hundred megabytes. Whether its keeper leads does not matter: what it stores carries its own guards.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+
+from ehr_view.hl7.mllp import MllpLimits, MllpServer, networks_of
+from ehr_view.hl7.service import Intake
+from server.app.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_LISTED: Final = 1_000
+
+
+@asynccontextmanager
+async def listening(settings: Settings, intake: Intake) -> AsyncIterator[None]:
+    """Take messages for the length of the block; nothing where no port is set."""
+    if settings.hl7_port == 0:
+        yield
+        return
+    limits = MllpLimits(
+        most_bytes=settings.hl7_max_bytes,
+        connections=settings.hl7_connections,
+        idle_seconds=settings.hl7_idle.total_seconds(),
+    )
+    server = MllpServer(intake.take, intake.too_large, allowed=networks_of(settings.hl7_allow), limits=limits)
+    port = await server.start(settings.hl7_host, settings.hl7_port)
+    log.info("hl7.listening", port=port)
+    try:
+        yield
+    finally:
+        await server.close()
+
+
+async def failed_lines(intake: Intake) -> list[str]:
+    """One line a message that waits for repair, oldest first; nothing of its words."""
+    return [
+        f"{m.id}  {m.received_at:%Y-%m-%dT%H:%M:%SZ}  {m.kind or '?'}  {m.control_id or '-'}  {m.tries}x  {m.reason} {m.where}"
+        for m in await intake.list_failed(_LISTED)
+    ]
+
+
+async def retry_lines(intake: Intake, message_id: str) -> tuple[list[str], bool]:
+    """Take one again, or all (`all`); whether all that were tried are accepted now."""
+    wanted = [m.id for m in await intake.list_failed(_LISTED)] if message_id == "all" else [message_id]
+    lines, good = [], True
+    for each in wanted:
+        repair = await intake.retry(each)
+        good = good and repair is not None and repair.is_accepted
+        outcome = "no such failed message" if repair is None else "accepted" if repair.is_accepted else repair.reason
+        lines.append(f"{each}  {outcome}")
+    return lines, good
