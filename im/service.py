@@ -128,7 +128,7 @@ class ConversationLog:
 
         _require_own(actor, command.account_id)
         if self._media is not None:
-            await self._claim_media(actor, conversation_id, command)
+            await self._claim_media(actor, conversation_id, command, at_head)
         return await self._append_as(actor, conversation_id, at_head)
 
     async def recall(self, actor: Actor, conversation_id: str, command: RecallMessage) -> Appended:
@@ -273,13 +273,21 @@ class ConversationLog:
             )
         return tuple(head.codec.open(document).entry for document in documents)
 
-    async def _claim_media(self, actor: Actor, conversation_id: str, command: SendMessage) -> None:
-        """Ask for the media of a message that is not in the log yet. Only a member may even ask."""
+    async def _claim_media(
+        self, actor: Actor, conversation_id: str, command: SendMessage, decide: Callable[[Head, int], Proposal | Known]
+    ) -> None:
+        """Ask for the media of a message that is not in the log yet. Only a member may even ask, and only for a message that
+        would be taken now: what is claimed belongs to the conversation for ever, and is nobody's unattached upload any more."""
         kinds = {part["media_id"]: part["kind"] for part in command.parts if "media_id" in part}
         if not kinds or self._media is None:
             return
-        snapshot = await self.access(actor, conversation_id)
-        await self._media.claim_for_conversation(actor, snapshot.summary.hospital_id, conversation_id, kinds)
+        head = await self._fresh(conversation_id)
+        if actor.account_id not in head.summary.members:
+            await self._deny(actor, head)
+            raise ConversationNotFound
+        decided = decide(head, max(self._clock.now_ms(), head.at_ms))
+        if isinstance(decided, Proposal):
+            await self._media.claim_for_conversation(actor, head.hospital_id, conversation_id, kinds)
 
     async def _deny(self, actor: Actor, head: Head) -> None:
         if self._audit is not None:

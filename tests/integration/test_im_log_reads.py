@@ -1,13 +1,14 @@
 """Reading a conversation's log: pages, freshness, caches, hints, proofs."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from bson.raw_bson import RawBSONDocument
 
 from im.codec import RAW_OPTIONS, ConversationCodec
 from im.domain import Draft, EntryKind, RecallMessage, SendMessage
-from im.errors import ConversationNotFound
+from im.errors import ConversationClosed, ConversationNotFound
 from im.mongo import LOG
 from im.verify import verify_conversation
 from server.kernel.crypto import KEYS, Keyring
@@ -198,6 +199,24 @@ async def test_media_are_claimed_for_the_conversation_by_members_only(database, 
     await log.send(actor(PATIENT), conversation, SendMessage(PATIENT, "client-0001", ({"kind": "image", "media_id": medium},)))
     await send(log, conversation)
     assert gate.claims == [(PATIENT, "default", conversation, {medium: "image"})]
+    await log.close()
+
+
+async def test_a_message_that_is_refused_claims_no_media_and_one_that_is_there_claims_none_again(
+    database, conversation, clock
+):
+    gate, media = Gate(), [new_id(), new_id()]
+    log = make_log(database, Openings(conversation, closes_at_ms=clock.now_ms() + 1), clock, media=gate)
+    commands = [
+        SendMessage(PATIENT, f"client-000{n}", ({"kind": "image", "media_id": medium},)) for n, medium in enumerate(media)
+    ]
+    first = await log.send(actor(PATIENT), conversation, commands[0])
+    assert (await log.send(actor(PATIENT), conversation, commands[0])).entry == first.entry
+    clock.advance(timedelta(milliseconds=1))
+    with pytest.raises(ConversationClosed):
+        await log.send(actor(PATIENT), conversation, commands[1])
+    assert (await log.send(actor(PATIENT), conversation, commands[0])).entry == first.entry
+    assert [claimed for *_, claimed in gate.claims] == [{media[0]: "image"}]
     await log.close()
 
 
