@@ -22,6 +22,9 @@ UNFINISHED_FOR: Final = timedelta(hours=1)
 MAX_UNATTACHED: Final = 500
 """Media of one account that wait to be attached; more are refused for a while."""
 
+MAX_UNATTACHED_BYTES: Final = 200 * 1024 * 1024
+"""And what they may take together, as stored, before one more is taken."""
+
 LINK_TTL: Final = timedelta(seconds=60)
 
 

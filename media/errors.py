@@ -41,6 +41,14 @@ class MediaDurationRefused(DomainError):
     title = "A recording lasts from 1 to 60 seconds."
 
 
+class MediaUnattachedFull(DomainError):
+    """Send or order with what is there, or wait until it is removed after a day."""
+
+    code = "media.unattached_full"
+    kind = ErrorKind.RATE_LIMITED
+    title = "Too many uploads of this account wait to be sent; send them first, or wait."
+
+
 class MediaLinkRefused(DomainError):
     """The link is over, or was made for another account. Said before anything is looked up, so that it tells nothing."""
 

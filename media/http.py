@@ -17,6 +17,7 @@ from media.errors import (
     MediaNotFound,
     MediaRangeRefused,
     MediaTooLarge,
+    MediaUnattachedFull,
 )
 from media.service import Content, MediaService
 from media.wire import ContentQuery, ImageAnswer, LinkAnswer, LinkRequest, MediaAnswer, VoiceAnswer
@@ -58,7 +59,7 @@ def routes(service: MediaService) -> list[Route]:
             handler=handlers.upload,
             answer=MediaAnswer,
             status=201,
-            errors=(*UPLOAD_REFUSALS.values(), IdempotencyMismatch),
+            errors=(*UPLOAD_REFUSALS.values(), MediaUnattachedFull, IdempotencyMismatch),
             reads_request=True,
             form_fields=("purpose",),
         ),

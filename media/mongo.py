@@ -101,9 +101,16 @@ class MongoMedia:
         cursor = self._media.find({"_id": {"$in": list(media_ids)}, "account_id": account_id}, comment=ALL_HOSPITALS)
         return [_medium(document) async for document in cursor]
 
-    async def count_unattached(self, account_id: str, limit: int) -> int:
-        unattached = {"account_id": account_id, "state": MediaState.UNATTACHED}
-        return await self._media.count_documents(unattached, limit=limit, comment=ALL_HOSPITALS)
+    async def count_unattached(self, account_id: str) -> tuple[int, int]:
+        cursor = await self._media.aggregate(
+            [
+                {"$match": {"account_id": account_id, "state": MediaState.UNATTACHED}},
+                {"$group": {"_id": None, "count": {"$sum": 1}, "bytes": {"$sum": {"$sum": "$renditions.bytes"}}}},
+            ],
+            comment=ALL_HOSPITALS,
+        )
+        found = await cursor.to_list()
+        return (found[0]["count"], found[0]["bytes"]) if found else (0, 0)
 
     async def attach(self, medium: Medium, owner: Owner, hospital_id: str, event: Event) -> bool:
         sealed_key = await self._seal_for(owner, hospital_id, medium.id, await self._open_key(medium))

@@ -43,7 +43,9 @@ class MediaStore(Protocol):
 
     async def list_of_uploader(self, account_id: str, media_ids: Collection[str]) -> Sequence[Medium]: ...
 
-    async def count_unattached(self, account_id: str, limit: int) -> int: ...
+    async def count_unattached(self, account_id: str) -> tuple[int, int]:
+        """How many media of this account wait to be attached, and their bytes."""
+        ...
 
     async def attach(self, medium: Medium, owner: Owner, hospital_id: str, event: Event) -> bool:
         """Give it to this owner unless it has one; False when it has, or is not as `medium` says any more."""

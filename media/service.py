@@ -17,6 +17,7 @@ from media.domain import (
     LINK_TTL,
     MAIN_RENDITION,
     MAX_UNATTACHED,
+    MAX_UNATTACHED_BYTES,
     MAX_UPLOAD_BYTES,
     UNATTACHED_FOR,
     UNFINISHED_FOR,
@@ -31,14 +32,14 @@ from media.domain import (
     StoredRendition,
     may_attach,
 )
-from media.errors import MediaDamaged, MediaLinkRefused, MediaNotFound, MediaTooLarge, MediaUnsupported
+from media.errors import MediaDamaged, MediaLinkRefused, MediaNotFound, MediaTooLarge, MediaUnattachedFull, MediaUnsupported
 from media.formats import sniff
 from media.links import LinkSigner
 from media.ports import MEDIA, Codecs, MediaStore, Owners, Relay
 from server.kernel.actor import Actor, Role, system_actor
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock
-from server.kernel.errors import RequestInvalid, RequestRateLimited
+from server.kernel.errors import RequestInvalid
 from server.kernel.ids import is_id
 from server.kernel.outbox import event_of
 
@@ -80,6 +81,7 @@ class MediaService:
         relay: Relay,
         clock: Clock,
         admission: Admission | None = None,
+        unattached_bytes: int = MAX_UNATTACHED_BYTES,
     ) -> None:
         self._store = store
         self._codecs = codecs
@@ -89,6 +91,7 @@ class MediaService:
         self._relay = relay
         self._clock = clock
         self._admission = admission or Admission()
+        self._unattached_bytes = unattached_bytes
 
     def admit(self, actor: Actor, announced_bytes: int | None) -> AbstractContextManager[None]:
         """Room in memory for one upload, to be held while it arrives and is worked on. Raises RequestRateLimited."""
@@ -98,7 +101,7 @@ class MediaService:
         """Keep an upload, made anew, until it is attached or a day has passed.
 
         The same id with the same content gives the medium that is there. Raises MediaUnsupported, MediaTooLarge,
-        MediaDamaged, MediaDurationRefused, IdempotencyMismatch, RequestRateLimited; then nothing is kept.
+        MediaDamaged, MediaDurationRefused, MediaUnattachedFull, IdempotencyMismatch; then nothing is kept.
         """
         if len(data) > MAX_UPLOAD_BYTES:
             raise MediaTooLarge(max_bytes=MAX_UPLOAD_BYTES)
@@ -106,8 +109,9 @@ class MediaService:
             raise MediaDamaged()
         if (found := sniff(data)) is None:
             raise MediaUnsupported()
-        if await self._store.count_unattached(actor.account_id, MAX_UNATTACHED) >= MAX_UNATTACHED:
-            raise RequestRateLimited(retry_after_seconds=_TOO_MANY_RETRY_SECONDS)
+        count, size = await self._store.count_unattached(actor.account_id)
+        if count >= MAX_UNATTACHED or size >= self._unattached_bytes:
+            raise MediaUnattachedFull(retry_after_seconds=_TOO_MANY_RETRY_SECONDS)
         encoded = await self._codecs.encode(data, found)
         now = self._clock.now()
         event = event_of(

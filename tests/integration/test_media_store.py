@@ -23,7 +23,7 @@ from media.domain import (
     Purpose,
     Rendition,
 )
-from media.errors import MediaDamaged, MediaLinkRefused, MediaNotFound, MediaTooLarge, MediaUnsupported
+from media.errors import MediaDamaged, MediaLinkRefused, MediaNotFound, MediaTooLarge, MediaUnattachedFull, MediaUnsupported
 from media.links import LinkSigner
 from media.mongo import INDEXES, OUTBOXES, UPLOADS, MongoMedia
 from media.ports import MEDIA
@@ -33,7 +33,7 @@ from server.kernel.actor import PLATFORM, Actor, Role
 from server.kernel.audit import AUDIT, AuditLog
 from server.kernel.audit import INDEXES as AUDIT_INDEXES
 from server.kernel.crypto import KEYS, Damaged, Keyring, MasterKey, SealingKey
-from server.kernel.errors import IdempotencyMismatch, RequestInvalid, RequestRateLimited, Unavailable
+from server.kernel.errors import IdempotencyMismatch, RequestInvalid, Unavailable
 from server.kernel.ids import new_id
 from server.kernel.mongo import Database
 from server.kernel.outbox import Event, Relay, event_of
@@ -397,12 +397,28 @@ async def test_pieces_of_a_content_cannot_change_places_or_be_cut_off(world: Wor
         await contents.read("c", key, 0, 10)
 
 
+async def test_an_account_keeps_a_bounded_size_of_unattached_media_and_attached_ones_take_none_of_it(world: World) -> None:
+    audit, signer = AuditLog(world.database), LinkSigner(bytes(32))
+    medium = await world.picture()
+    size = sum(stored.bytes for stored in medium.renditions.values())
+    bound = size * 2
+    service = MediaService(world.store, Codecs(), world.owners, signer, audit, world.relay, world.clock, unattached_bytes=bound)
+    await service.upload(PATIENT, new_id(), Purpose.MESSAGE, image_file())
+    for _ in range(2):
+        with pytest.raises(MediaUnattachedFull) as refusal:
+            await service.upload(PATIENT, new_id(), Purpose.MESSAGE, image_file())
+        assert refusal.value.fields == {"retry_after_seconds": 3600}
+    await service.upload(OTHER, new_id(), Purpose.MESSAGE, image_file())
+    await world.claim(medium)
+    await service.upload(PATIENT, new_id(), Purpose.MESSAGE, image_file())
+
+
 async def test_an_account_keeps_a_bounded_number_of_unattached_media(world: World) -> None:
     medium = await world.picture()
     template = await world.database[MEDIA].find_one({"_id": medium.id})
     assert template is not None
     await world.database[MEDIA].insert_many([{**template, "_id": new_id(), "outbox": []} for _ in range(499)])
-    with pytest.raises(RequestRateLimited):
+    with pytest.raises(MediaUnattachedFull):
         await world.picture()
     await world.picture(OTHER)
 
