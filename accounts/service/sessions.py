@@ -156,9 +156,14 @@ class SessionService:
             raise AuthInvalid
         return await self._tell(session, now)
 
-    async def refresh(self, actor: Actor, refresh_token: str, *, device_id: str | None = None) -> OpenedSession:
+    async def refresh(
+        self, actor: Actor, refresh_token: str, *, device_id: str | None = None, grace: timedelta = timedelta(0)
+    ) -> OpenedSession:
         """The next tokens of a session. Of two who bring the same token one wins; the other, like anyone who brings an old
-        one or brings it from another device, ends the session for good. Raises AuthInvalid."""
+        one or brings it from another device, ends the session for good. Raises AuthInvalid.
+
+        Within `grace` of a refresh the token that it replaced is answered with the present one, which it does not advance.
+        """
         try:
             claim = self.tokens.read_refresh(refresh_token)
         except AuthRequired:
@@ -167,11 +172,16 @@ class SessionService:
         if session is None:
             raise AuthInvalid
         holder = _as(actor, session)
-        if session.is_alive(now) and session.generation == claim.generation and device_id in (None, session.device.id):
+        at_home = device_id in (None, session.device.id)
+        if session.is_alive(now) and session.generation == claim.generation and at_home:
             advanced = self._advanced(session, now)
             event = event_of(holder, "accounts.session_refreshed", subject=session.id, at=now)
             if await self.sessions.advance(session, advanced, event, now):
                 return await self._tell(advanced, now)
+            if grace:  # another was first
+                session = await self.sessions.find(session.id) or session
+        if grace and at_home and session.is_alive(now) and session.has_just_replaced(claim.generation, now, grace):
+            return await self._tell(session, now)
         await self._refuse_refresh(holder, session)
         raise AuthInvalid
 

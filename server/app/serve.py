@@ -26,6 +26,7 @@ from server.app.metrics import SLOWEST_READER, SOCKETS
 from server.app.migrations import until_current
 from server.app.notify import notify_ready
 from server.app.openapi import openapi
+from server.app.pages import BUILT, Pages
 from server.app.settings import Settings
 from server.app.sockets import SocketOptions, SocketServer
 from server.app.wiring import Addresses, Product, product
@@ -132,6 +133,7 @@ def _application(settings: Settings, made: Product, health: Health, sockets: Soc
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)
     sockets.attach(app)
+    Pages(BUILT, settings.public_url).add(app)
     return app
 
 

@@ -65,6 +65,7 @@ ROLES = {
     "read_notices": SIGNED_IN,
     "render_record_page": SIGNED_IN,
     "refresh_session": ANYONE,
+    "refresh_session_by_cookie": ANYONE,
     "release_task": STAFF,
     "remove_doctor": STAFF,
     "remove_patient": PATIENT,

@@ -1,5 +1,6 @@
 """The routes through the real edge."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -293,3 +294,94 @@ async def test_jobs_are_named_after_this_package_and_run(world: World) -> None:
     assert [job.name for job in periodic] == ["accounts.settle_sms", "accounts.tidy"]
     for job in periodic:
         await job.handler()
+
+
+COOKIE_PATH = "/auth/cookie/refresh"
+
+
+async def _in_cookie(world: World, origin: str | None) -> tuple[int, Any]:
+    body = {"phone": PHONE, "code": await world.code(), **DEVICE, "refresh_in_cookie": True}
+    headers = {} if origin is None else {"Origin": origin}
+    async with world.http.post("/api/v1/auth/patient/sessions", json=body, headers=headers) as answer:
+        return answer.status, await answer.json()
+
+
+async def _by_cookie(
+    world: World, *, token: str | None = None, device_id: str = "d-1", origin: str | None = None
+) -> tuple[int, Any]:
+    headers = {"Origin": origin or str(world.http.make_url("/")).rstrip("/")}
+    if token is not None:
+        world.http.session.cookie_jar.clear()
+        headers["Cookie"] = f"yz_refresh_patient={token}"
+    body = {"role": "patient", "device_id": device_id}
+    async with world.http.post(f"/api/v1{COOKIE_PATH}", json=body, headers=headers) as answer:
+        return answer.status, await answer.json()
+
+
+def _kept(world: World) -> str:
+    [cookie] = [each for each in world.http.session.cookie_jar if each.key == "yz_refresh_patient"]
+    assert (cookie["path"], bool(cookie["httponly"]), cookie["samesite"]) == ("/api/v1/auth/cookie", True, "Strict")
+    return cookie.value
+
+
+async def test_a_page_of_ours_has_its_refresh_token_in_a_cookie_alone(world: World) -> None:
+    own = str(world.http.make_url("/")).rstrip("/")
+    status, session = await _in_cookie(world, own)
+    assert (status, session["refresh_token"]) == (201, None)
+    first = _kept(world)
+    status, refreshed = await _by_cookie(world)
+    assert (status, refreshed["refresh_token"], refreshed["account"]) == (200, None, session["account"])
+    assert _kept(world) != first
+    world.token = refreshed["access_token"]
+    assert await world.call("DELETE", "/auth/sessions/current") == (204, None)
+    assert list(world.http.session.cookie_jar) == []
+    assert (await _by_cookie(world))[1]["code"] == "auth.invalid"
+
+
+@pytest.mark.parametrize("origin", [None, "https://evil.example", "null", "https://[", "http://127.0.0.1"])
+async def test_no_other_page_may_use_the_cookie(world: World, origin: str | None) -> None:
+    """`auth.origin_refused`: neither have one set nor bring one."""
+    status, problem = await _in_cookie(world, origin)
+    assert (status, problem["code"]) == (403, "auth.origin_refused")
+    assert list(world.http.session.cookie_jar) == []
+    status, problem = await _by_cookie(world, origin=origin or "http://other.example")
+    assert (status, problem["code"]) == (403, "auth.origin_refused")
+
+
+async def test_a_cookie_that_was_just_replaced_is_answered_with_the_present_one_for_ten_seconds(world: World) -> None:
+    """A page that is left while it refreshes has not kept the answer's cookie."""
+    await _in_cookie(world, str(world.http.make_url("/")).rstrip("/"))
+    first = _kept(world)
+    await _by_cookie(world)
+    second = _kept(world)
+    world.accounts.clock.advance(timedelta(seconds=9, milliseconds=999))
+    assert (await _by_cookie(world, token=first))[0] == 200
+    assert _kept(world) == second
+    world.accounts.clock.advance(timedelta(milliseconds=1))
+    status, problem = await _by_cookie(world, token=first)
+    assert (status, problem["code"]) == (401, "auth.invalid")
+    assert (await _by_cookie(world, token=second))[0] == 401
+
+
+async def test_a_just_replaced_cookie_from_another_device_ends_the_session(world: World) -> None:
+    await _in_cookie(world, str(world.http.make_url("/")).rstrip("/"))
+    first = _kept(world)
+    await _by_cookie(world)
+    second = _kept(world)
+    assert (await _by_cookie(world, token=first, device_id="d-2"))[0] == 401
+    assert (await _by_cookie(world, token=second))[0] == 401
+
+
+async def test_two_tabs_that_bring_one_cookie_at_once_both_go_on(world: World) -> None:
+    await _in_cookie(world, str(world.http.make_url("/")).rstrip("/"))
+    first = _kept(world)
+    answers = await asyncio.gather(*(_by_cookie(world, token=first) for _ in range(4)))
+    assert [status for status, _ in answers] == [200] * 4
+
+
+async def test_the_grace_is_for_cookies_alone(world: World) -> None:
+    session = await world.patient()
+    status, refreshed = await world.call("POST", "/auth/refresh", {"refresh_token": session["refresh_token"]})
+    assert status == 200
+    assert (await world.call("POST", "/auth/refresh", {"refresh_token": session["refresh_token"]}))[0] == 401
+    assert (await world.call("POST", "/auth/refresh", {"refresh_token": refreshed["refresh_token"]}))[0] == 401

@@ -1,0 +1,19 @@
+/** What apps use of the shared part. */
+export { Api, type Models, newKey } from "./api/client";
+export { ApiError } from "./api/errors";
+export type { Account, SessionState } from "./api/session";
+export * as format from "./format";
+export { type Language, type SharedKey, extend } from "./i18n";
+export {
+  useApi, useConnected, useConversation, useExplain, useMedia, useOnline, usePreferences, useRealtime, useRemaining, useRuntime,
+  useSession, useTranslate,
+} from "./react/context";
+export { Runtime } from "./react/runtime";
+export { type Message, readByOthers } from "./socket/conversation";
+export type { OutboxItem, Part } from "./socket/outbox";
+export type { Conversation } from "./socket/realtime";
+export { DARK, LIGHT } from "./theme/tokens";
+export { Mark } from "./ui/Mark";
+export { PreferenceTools } from "./ui/PreferenceTools";
+export { Shell } from "./ui/Shell";
+export { Empty, ErrorBoundary, Failure, Loaded, Loading } from "./ui/states";

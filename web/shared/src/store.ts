@@ -1,0 +1,91 @@
+/**
+ * What outlives the page. In localStorage: preferences and this device's name for itself, neither of which opens anything. In IndexedDB, by
+ * account: the outbox and (patients' own) conversations for reading offline; signing out removes them. Tokens and records: never.
+ */
+import { type DBSchema, type IDBPDatabase, openDB } from "idb";
+import type { Log } from "./socket/conversation";
+import type { OutboxItem, OutboxStore } from "./socket/outbox";
+
+interface Kept extends DBSchema {
+  outbox: { key: string; value: OutboxItem; indexes: { account: string } };
+  logs: { key: [string, string]; value: { account_id: string; conversation_id: string; log: Log }; indexes: { account: string } };
+}
+
+export interface LogStore {
+  read(conversationId: string): Promise<Log | undefined>;
+  write(log: Log): Promise<void>;
+}
+
+export class DeviceStore implements OutboxStore {
+  private readonly database: Promise<IDBPDatabase<Kept>>;
+
+  /** One an app: the apps of one browser do not see one another's. */
+  constructor(name: string) {
+    this.database = openDB<Kept>(`yunzhen-${name}`, 1, {
+      upgrade(database) {
+        database.createObjectStore("outbox", { keyPath: "client_id" }).createIndex("account", "account_id");
+        database.createObjectStore("logs", { keyPath: ["account_id", "conversation_id"] }).createIndex("account", "account_id");
+      },
+    });
+  }
+
+  async list(accountId: string): Promise<OutboxItem[]> {
+    return (await this.database).getAllFromIndex("outbox", "account", accountId);
+  }
+
+  async put(item: OutboxItem): Promise<void> {
+    await (await this.database).put("outbox", item);
+  }
+
+  async remove(clientId: string): Promise<void> {
+    await (await this.database).delete("outbox", clientId);
+  }
+
+  /** Conversations of this account, for reading offline. */
+  logsOf(accountId: string): LogStore {
+    return {
+      read: async (id) => (await (await this.database).get("logs", [accountId, id]))?.log,
+      write: async (log) => {
+        await (await this.database).put("logs", { account_id: accountId, conversation_id: log.conversationId, log });
+      },
+    };
+  }
+
+  /** All that is kept of whoever is not `accountId`; of everybody without it. */
+  async forget(exceptAccountId?: string): Promise<void> {
+    const transaction = (await this.database).transaction(["outbox", "logs"], "readwrite");
+    for (const name of ["outbox", "logs"] as const) {
+      for await (const cursor of transaction.objectStore(name)) {
+        if (cursor.value.account_id !== exceptAccountId) await cursor.delete();
+      }
+    }
+    await transaction.done;
+  }
+}
+
+/** Reads and writes that may be refused (private windows): the app then works without memory. */
+export const remember = {
+  get(name: string): string | null {
+    try {
+      return localStorage.getItem(`yz.${name}`);
+    } catch {
+      return null;
+    }
+  },
+  set(name: string, value: string): void {
+    try {
+      localStorage.setItem(`yz.${name}`, value);
+    } catch {
+      // Not kept.
+    }
+  },
+};
+
+/** This browser's id for one app: it names a device, it opens nothing. */
+export function deviceId(app: string): string {
+  const known = remember.get(`${app}.device`);
+  if (known !== null) return known;
+  const made = crypto.randomUUID();
+  remember.set(`${app}.device`, made);
+  return made;
+}
