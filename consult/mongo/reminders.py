@@ -51,7 +51,10 @@ class MongoReminders:
 
     async def due(self, now: datetime) -> AsyncIterator[Reminder]:
         cursor = self._reminders.find(
-            {"next_at": {"$lte": now, "$type": "date"}}, sort=[("next_at", ASCENDING)], limit=_SWEEP_LIMIT, comment=ALL_HOSPITALS
+            {"next_at": {"$lte": now, "$type": "date"}},
+            sort=[("next_at", ASCENDING)],
+            limit=_SWEEP_LIMIT,
+            comment=ALL_HOSPITALS,
         )
         async for document in cursor:
             yield _reminder_from(document)

@@ -32,14 +32,18 @@ class FigureBook:
         self._elapsed = elapsed
         self._counting = asyncio.Lock()
         self._known: OrderedDict[_Key, tuple[float, float, Figures]] = OrderedDict()
+        self._failed: tuple[float, Exception] | None = None
         self._changes = 0
 
     async def figures_of(self, hospital_id: str, doctor_ids: Collection[str]) -> dict[str, Figures]:
-        """Figures by doctor, zeros for one without orders."""
+        """Figures by doctor, zeros for one without orders. Who waited for a count that failed is told so, and does not wait for
+        another one to fail."""
         asked_at = self._elapsed()
         found = {each: known for each in doctor_ids if (known := self._find(hospital_id, each, asked_at)) is not None}
         if len(found) < len(doctor_ids):
             async with self._counting:
+                if self._failed is not None and self._failed[0] >= asked_at:
+                    raise self._failed[1]
                 missing = []
                 for each in doctor_ids:
                     if (known := self._find(hospital_id, each, asked_at)) is not None:
@@ -65,7 +69,11 @@ class FigureBook:
 
     async def _count(self, hospital_id: str, doctor_ids: Collection[str]) -> dict[str, Figures]:
         began_at, changes = self._elapsed(), self._changes
-        counted = await self._desks.figures_of(hospital_id, doctor_ids)
+        try:
+            counted = await self._desks.figures_of(hospital_id, doctor_ids)
+        except Exception as error:
+            self._failed = began_at, error
+            raise
         took = self._elapsed() - began_at
         kept = 0.0 if took <= _QUICK_SECONDS else min(took * _TIMES, _LONGEST_SECONDS)
         if changes == self._changes:

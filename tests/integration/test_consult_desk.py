@@ -204,6 +204,28 @@ async def test_a_slow_count_is_shared_and_used_for_a_while_and_equals_a_recount_
     assert (await orders_shown(), desks.counts) == (2, 3)
 
 
+class BrokenDesks(SlowDesks):
+    broken = True
+
+    async def figures_of(self, hospital_id: str, doctor_ids: Collection[str]) -> dict[str, Figures]:
+        counted = await super().figures_of(hospital_id, doctor_ids)
+        if self.broken:
+            raise ConnectionError
+        return counted
+
+
+async def test_all_who_wait_for_a_count_that_fails_are_told_at_once_and_the_next_one_counts_again(world: World) -> None:
+    doctor, desks = world.doctors.add(), BrokenDesks(world.database)
+    book = FigureBook(desks, lambda: desks.elapsed)
+    asked = (book.figures_of(doctor.hospital_id, [doctor.id]) for _ in range(20))
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ConnectionError] * 20
+    assert desks.counts == 1
+    desks.broken = False
+    desks.elapsed += 0.001
+    assert await book.figures_of(doctor.hospital_id, [doctor.id]) == {doctor.id: Figures()}
+
+
 async def test_a_quick_count_is_never_old(world: World) -> None:
     doctor, desks = world.doctors.add(), SlowDesks(world.database)
     book = FigureBook(desks, lambda: desks.elapsed)

@@ -202,9 +202,7 @@ async def test_media_are_claimed_for_the_conversation_by_members_only(database, 
     await log.close()
 
 
-async def test_a_message_that_is_refused_claims_no_media_and_one_that_is_there_claims_none_again(
-    database, conversation, clock
-):
+async def test_a_message_that_is_refused_claims_no_media_and_one_that_is_there_claims_none_again(database, conversation, clock):
     gate, media = Gate(), [new_id(), new_id()]
     log = make_log(database, Openings(conversation, closes_at_ms=clock.now_ms() + 1), clock, media=gate)
     commands = [
