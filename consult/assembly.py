@@ -37,6 +37,7 @@ from consult.service.payments import OrderPaymentService
 from consult.service.projection import OrderProjection
 from consult.service.reminders import ReminderService
 from consult.service.tasks import TaskService
+from im.push.ports import Pushes
 from server.kernel.audit import Audit
 from server.kernel.clock import Clock
 from server.kernel.crypto import Keyring
@@ -109,12 +110,13 @@ def assemble(
     settings: OrderSettings,
     visits: VisitHistory | None = None,
     texts: DoctorTexts | None = None,
+    pushes: Pushes | None = None,
     ladder: Ladder = DEFAULT_LADDER,
 ) -> Consult:
     orders, announcer = parts.orders, parts.announcer
     desks, places = MongoDesks(database), MongoPlaces(database)
     access = OrderAccess(orders, log, audit, clock)
-    notices = NoticeService(MongoNotices(database), live, clock)
+    notices = NoticeService(MongoNotices(database), live, clock, pushes)
     tasks = TaskService(MongoTasks(database, parts.keyring), audit, relay, clock)
     reminders = ReminderService(MongoReminders(database), log, notices, tasks, texts, audit, relay, clock, clock_ok, ladder)
     figures = FigureBook(desks)

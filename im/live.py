@@ -88,6 +88,7 @@ class LiveHub:
         self._by_account: dict[str, dict[str, LocalSocket]] = {}
         self._by_session: dict[str, dict[str, LocalSocket]] = {}
         self._fold_hint: Callable[[str, bytes], object] | None = None
+        self._presence: Callable[[str, bool], object] | None = None
         self._bus.listen(self._heard)
 
     @property
@@ -100,6 +101,8 @@ class LiveHub:
     def add(self, socket: LocalSocket) -> None:
         self._by_account.setdefault(socket.account_id, {})[socket.sid] = socket
         self._by_session.setdefault(socket.session_id, {})[socket.sid] = socket
+        if self._presence is not None and len(self._by_session[socket.session_id]) == 1:
+            self._presence(socket.session_id, True)
 
     def remove(self, socket: LocalSocket) -> None:
         """Forget a socket. Twice is once."""
@@ -107,6 +110,12 @@ class LiveHub:
             room = rooms.get(key)
             if room is not None and room.pop(socket.sid, None) is not None and not room:
                 del rooms[key]
+                if rooms is self._by_session and self._presence is not None:
+                    self._presence(key, False)
+
+    def report_presence_to(self, presence: Callable[[str, bool], object]) -> None:
+        """Who hears of sessions whose first socket came here, and whose last one went. Must not wait or raise."""
+        self._presence = presence
 
     def count_of_session(self, session_id: str) -> int:
         return len(self._by_session.get(session_id, ()))

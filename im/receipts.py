@@ -77,9 +77,9 @@ class Receipts:
         marks = (await self.marks_of(account_id, [conversation_id])).get(conversation_id)
         return 0 if marks is None else marks.unread
 
-    async def marks_of(self, account_id: str, conversation_ids: Sequence[str]) -> dict[str, Marks]:
-        """Receipts of all members and the account's unread count, by conversation, in one query."""
-        heads = await self._log.find_heads(conversation_ids, age_seconds=_SHOWN_AGE_SECONDS)
+    async def marks_of(self, account_id: str, conversation_ids: Sequence[str], *, fresh: bool = False) -> dict[str, Marks]:
+        """Receipts of all members and the account's unread count, by conversation, in one query; `fresh`: as of now."""
+        heads = await self._log.find_heads(conversation_ids, age_seconds=0.0 if fresh else _SHOWN_AGE_SECONDS)
         keys = [(conversation_id, member) for conversation_id, head in heads.items() for member in head.summary.members]
         hospitals = sorted({head.hospital_id for head in heads.values()})
         found = {(mark.conversation_id, mark.account_id): mark for mark in await self._store.find(keys, hospitals)}

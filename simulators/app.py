@@ -15,6 +15,7 @@ from simulators.push import PushProvider
 from simulators.schedule import Schedule
 from simulators.shelf import Shelf, Store
 from simulators.sms import SmsProvider
+from simulators.webpush import WebPushService
 from simulators.wechatpay.faults import Faults
 from simulators.wechatpay.gateway import Gateway
 from simulators.wechatpay.http import Api
@@ -38,6 +39,7 @@ def build_app(config: SimulatorConfig, clock: Clock | None = None) -> web.Applic
     gateway = Gateway(keys, store, clock, schedule, faults, notifier, refund_delay=config.refund_delay)
     sms = SmsProvider(ensure_sms_keys(config.data_dir), store, clock, late_seconds=config.late_seconds)
     push = PushProvider(ensure_push_keys(config.data_dir), store, clock, late_seconds=config.late_seconds)
+    web_push = WebPushService(store, push.arrived)
     hospital = Hospital(store, clock, late_seconds=config.late_seconds, hl7_port=config.hl7_port)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
@@ -61,6 +63,7 @@ def build_app(config: SimulatorConfig, clock: Clock | None = None) -> web.Applic
     app.add_routes(Api(keys, protocol, gateway, faults, clock).routes())
     app.add_routes(sms.routes())
     app.add_routes(push.routes())
+    app.add_routes(web_push.routes())
     app.add_routes(hospital.routes())
     return app
 

@@ -141,6 +141,22 @@ class PushProvider:
                 self._msg_ids.popitem(last=False)
         return msg_id
 
+    def arrived(self, device_id: str, content: dict[str, Any]) -> None:
+        """A browser opened a push: show it with the others of its device."""
+        now_ms = self._clock.now_ms()
+        msg_id = f"{now_ms}{next(self._numbers) % 100_000:05d}"
+        pushed = Pushed(
+            msg_id=msg_id,
+            cid=content.get("id"),
+            device_id=device_id,
+            title=content.get("title"),
+            alert=content.get("text", ""),
+            badge=content.get("badge"),
+            extras=content.get("extras", {}),
+            sent_ms=now_ms,
+        )
+        self._pushed.put(f"{msg_id}:{device_id}", pushed)
+
     async def _device(self, request: web.Request) -> web.Response:
         """What arrived at a device, newest first; without `?device_id=` what arrived anywhere."""
         device_id = request.query.get("device_id")

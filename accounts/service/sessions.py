@@ -149,7 +149,9 @@ class SessionService:
             expires_at=now + self.policy.idle[holder.role],
         )
         opener = _as(actor, session)
-        event = event_of(opener, "accounts.session_opened", subject=session.id, at=now, session_id=session.id)
+        event = event_of(
+            opener, "accounts.session_opened", subject=session.id, at=now, session_id=session.id, device_id=session.device.id
+        )
         await self.sessions.insert(session, event)
         if not await still_good():
             await self._revoke(session.id, holder.hospital_id, RevokeReason.NOT_AUTHORISED, opener)

@@ -11,6 +11,7 @@ from typing import Final
 from consult.domain.log import DOCTOR, ConsultState
 from consult.domain.status import CloseReason
 from im.domain import Entry, EntryKind
+from im.push.domain import MESSAGE, ONE_MESSAGE, Occasion
 from server.kernel.clock import iso_ms
 from server.kernel.ids import derived_id
 
@@ -148,6 +149,42 @@ def notices_of_entry(entry: Entry, state: ConsultState, at: datetime) -> Iterato
         yield from tell(tuple(state.roles), NoticeKind.ORDER_CLOSED, text, close_reason=reason.value, refund=not state.counted)
     if draft.kind is EntryKind.RECALL and draft.data.get("reopens"):
         yield from tell(tuple(state.roles), NoticeKind.ORDER_REOPENED)
+
+
+def occasion_of(notice: Notice) -> Occasion:
+    """The notice as a device that is away hears of it."""
+    conversation_id = notice.data.get("conversation_id")
+    return Occasion(
+        cause=notice.id,
+        hospital_id=notice.hospital_id,
+        account_id=notice.account_id,
+        kind=notice.kind.value,
+        text=notice.text,
+        at=notice.created_at,
+        order_id=notice.order_id,
+        conversation_id=conversation_id if isinstance(conversation_id, str) else None,
+    )
+
+
+def occasions_of_entry(entry: Entry, state: ConsultState, notices: Iterable[Notice], at: datetime) -> Iterator[Occasion]:
+    """What of this entry is pushed, once to each member but its sender: a message as such, anything else as its notice."""
+    draft = entry.draft
+    if draft.kind is not EntryKind.MESSAGE:
+        yield from (occasion_of(notice) for notice in notices if notice.account_id != draft.sender)
+        return
+    for account in state.roles:
+        if account != draft.sender:
+            yield Occasion(
+                cause=entry.id,
+                hospital_id=state.hospital_id,
+                account_id=account,
+                kind=MESSAGE,
+                text=ONE_MESSAGE,
+                at=at,
+                order_id=state.order_id,
+                conversation_id=entry.conversation_id,
+                seq=entry.seq,
+            )
 
 
 def _closed_text(reason: CloseReason, state: ConsultState) -> str | None:

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from consult.domain.notices import MOST_COUNTED, Notice
+from consult.domain.notices import MOST_COUNTED, Notice, occasion_of
 from consult.ports import Live, NoticeRepository
 from consult.service.pages import cut_page, place_after
 from consult.wire import to_payload
 from consult.wire.notices import BadgeOut, notice_out
+from im.push.ports import Pushes
 from server.kernel.actor import Actor
 from server.kernel.clock import Clock
 
@@ -21,12 +22,16 @@ class NoticeService:
     notices: NoticeRepository
     live: Live
     clock: Clock
+    pushes: Pushes | None = None
 
-    async def tell(self, notices: Iterable[Notice]) -> None:
-        """Store each; tell the sockets of those that were not told before."""
-        for notice in notices:
+    async def tell(self, notices: Iterable[Notice], *, push: bool = True) -> None:
+        """Store each; tell the sockets of those that were not told before. `push` False: the caller pushes what is worth it."""
+        told = list(notices)
+        for notice in told:
             if await self.notices.insert(notice):
                 self.live.send((notice.account_id,), NOTICE, to_payload(notice_out(notice)))
+        if push and self.pushes is not None:
+            await self.pushes.tell([occasion_of(notice) for notice in told])
 
     async def list_notices(self, actor: Actor, limit: int, cursor: str | None) -> tuple[list[Notice], str | None]:
         """The actor's own, newest first, and where to go on."""

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from consult.domain.log import DOCTOR, ConsultState, facts_of, fold
-from consult.domain.notices import Notice, notices_of_entry
+from consult.domain.notices import Notice, notices_of_entry, occasions_of_entry
 from consult.domain.order import ORDERS
 from consult.ports import Log, OrderRepository, Outboxes
 from consult.service.notices import NoticeService
 from consult.service.reminders import ReminderService
 from consult.service.settlement import settled_event
 from im.domain import Entry, EntryKind
+from im.push.domain import Occasion
 from server.kernel.clock import Clock, from_ms
 
 _PAGE: Final = 500
@@ -29,6 +30,7 @@ class _Effects:
 
     conversation_id: str = ""
     notices: list[Notice] = field(default_factory=list)
+    occasions: list[Occasion] = field(default_factory=list)
     opened: bool = False
     answered: bool = False
 
@@ -36,7 +38,10 @@ class _Effects:
         """`state` is the one after the entry."""
         draft = entry.draft
         self.conversation_id = entry.conversation_id
-        self.notices.extend(notices_of_entry(entry, state, from_ms(entry.at_ms)))
+        at = from_ms(entry.at_ms)
+        notices = list(notices_of_entry(entry, state, at))
+        self.notices.extend(notices)
+        self.occasions.extend(occasions_of_entry(entry, state, notices, at))
         self.opened |= draft.kind is EntryKind.OPENED
         first_reply = draft.kind is EntryKind.MESSAGE and draft.role == DOCTOR and len(state.counted) == 1
         self.answered |= first_reply or draft.closes is not None
@@ -117,7 +122,9 @@ class OrderProjection:
         facts = facts_of(state)
         if told.opened:
             await self._reminders.plan(state, told.conversation_id)
-        await self._notices.tell(told.notices)
+        await self._notices.tell(told.notices, push=False)
+        if self._notices.pushes is not None:
+            await self._notices.pushes.tell(told.occasions)
         if told.answered:
             await self._reminders.settled(state)
         event = settled_event(state.order_id, state.hospital_id, facts, self._clock.now())

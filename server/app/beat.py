@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import accounts.tasks
 import billing.tasks
+import im.push.tasks
 import media.tasks
 from server.app.celery_app import make_celery, schedule
 from server.app.embedded import databases
@@ -14,7 +15,7 @@ from server.app.settings import Settings
 if TYPE_CHECKING:
     from celery import Celery
 
-EVERY = {**accounts.tasks.EVERY, **billing.tasks.EVERY, **media.tasks.EVERY}
+EVERY = {**accounts.tasks.EVERY, **billing.tasks.EVERY, **media.tasks.EVERY, **im.push.tasks.EVERY}
 
 
 def beat_until_stopped(settings: Settings) -> int:

@@ -14,6 +14,7 @@ import consult.mongo
 import ehr_view.hl7.mongo
 import ehr_view.mongo
 import im.mongo
+import im.push.mongo
 import media.mongo
 from admin_console import mongo as admin_mongo
 from server.app import idempotency
@@ -35,6 +36,7 @@ _INDEXES: Final[Sequence[Indexes]] = (
     idempotency.INDEXES,
     accounts.mongo.INDEXES,
     im.mongo.INDEXES,
+    im.push.mongo.INDEXES,
     media.mongo.INDEXES,
     billing.mongo.INDEXES,
     consult.mongo.INDEXES,

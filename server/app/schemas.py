@@ -13,6 +13,7 @@ import billing.http
 import consult.http
 import ehr_view.http
 import im.http
+import im.push.http
 import im.socket
 import media.http
 from im.commands import SocketCommand
@@ -43,6 +44,7 @@ def listed_routes() -> tuple[Route, ...]:
         *im.http.routes(*[_UNMADE] * 4),
         *media.http.routes(_UNMADE),
         *ehr_view.http.routes(_UNMADE),
+        *im.push.http.routes(*[_UNMADE] * 2),
         *billing.http.routes(*[_UNMADE] * 3),
         *admin_console.http.routes(*[_UNMADE] * 4),
     )

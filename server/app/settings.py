@@ -73,11 +73,31 @@ class Settings(BaseSettings):
         default=parse_duration("30d"), description="how long an accepted HL7 v2 message is kept and known again"
     )
 
+    push_url: str | None = Field(default=None, description="HTTP push provider (JPush); the simulator if not set")
+    push_key_file: Path | None = Field(default=None, description="push provider's app key; the simulator's if not set")
+    web_push_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(
+            "fcm.googleapis.com",
+            "updates.push.services.mozilla.com",
+            "*.push.services.mozilla.com",
+            "*.notify.windows.com",
+            "*.push.apple.com",
+        ),
+        description="browsers' push services that are known, separated by commas; `*.` for all hosts below",
+    )
+    web_push_contact: str = Field(
+        default="mailto:operator@localhost",
+        pattern="^(mailto:|https://)",
+        description="whom a push service may write to",
+    )
+
     sim_callback_retry_scale: float = Field(default=1.0, gt=0, description="factor on the simulated gateway's retry pauses")
     demo_doctors: int = Field(default=12, ge=1, le=10_000, description="doctors of the demo")
     demo_patients: int = Field(default=8, ge=1, le=10_000, description="patients of the demo")
 
-    @field_validator("data_dir", "master_key_file", "sms_access_key_file", "wechatpay_config_file", "hospital_token_file")
+    @field_validator(
+        "data_dir", "master_key_file", "sms_access_key_file", "wechatpay_config_file", "hospital_token_file", "push_key_file"
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
@@ -95,7 +115,7 @@ class Settings(BaseSettings):
             ip_network(part.strip())
         return value
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "web_push_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -93,6 +93,7 @@ from media.mongo import MongoMedia
 from media.service import MediaService
 from media.tasks import jobs as media_jobs
 from server.app.migrations import META, OUTBOXES
+from server.app.pushing import pushing
 from server.app.queue import CeleryQueue
 from server.app.settings import Settings
 from server.app.sockets import event_frame
@@ -264,6 +265,12 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             media=media,
         )
         hub.fold_hints_with(log.fold_hint)
+        receipts = Receipts(db, log)
+        push = await stack.enter_async_context(
+            pushing(
+                settings, db, keyring, master, http, receipts, parts.directory, hub, queue, audit, relay, clock, listens=listens
+            )
+        )
         consult = assemble(
             parts,
             db,
@@ -279,6 +286,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             media=media,
             billing=OrderPayments(payments, refunds),
             texts=texts,
+            pushes=push.service,
             ladder=parse_ladder(settings.reminders),
             settings=OrderSettings(
                 validity=settings.consult_validity,
@@ -290,7 +298,6 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             visits=OfflineVisits(hospital),
         )
         owners.owners = consult.media_owners
-        receipts = Receipts(db, log)
         history = History(log, receipts, parts.directory, name_book, audit, clock, epoch=await _epoch(db))
         presence = Presence(log, receipts, announcer, clock)
         # In this order at the end: what waits for the log, then the log, then who tells of it.
@@ -373,11 +380,12 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 *im_routes(log, announcer, name_book, history),
                 *media_routes(media),
                 *record_routes(records),
+                *push.routes,
                 *billing_routes(payments, refunds, wechat),
                 *admin_routes(query, desk, tracing, export),
             ),
             commands=tuple(im_commands(log, announcer, name_book, history, presence)),
-            jobs=(*account_jobs(codes, sessions, texts), *billing_jobs(payments, refunds), *media_jobs(media)),
+            jobs=(*account_jobs(codes, sessions, texts), *billing_jobs(payments, refunds), *media_jobs(media), *push.jobs),
         )
 
 

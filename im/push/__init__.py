@@ -1,0 +1,1 @@
+"""Offline push: what reaches a device that is not connected."""
