@@ -71,14 +71,16 @@ class NewCode:
 def wait_for_code(granted: Sequence[Granted], purpose: Purpose, policy: SmsPolicy, now: datetime) -> timedelta:
     """How long this phone has to wait until a code for this purpose may be granted; nothing when it may now.
 
-    At the last instant of a window a code may be granted: windows are half-open.
+    At the last instant of a window a code may be granted: windows are half-open. What was granted further ahead than one waits
+    at all was granted before the clock was set back, and counts no more.
     """
     waits = [timedelta(0)]
-    recent = sorted(g.at for g in granted if g.at > now - policy.per_phone.per)
+    per, again = policy.per_phone.per, policy.resend_after
+    recent = sorted(g.at for g in granted if now - per < g.at <= now + per)
     if len(recent) >= policy.per_phone.count:
         waits.append(recent[-policy.per_phone.count] + policy.per_phone.per - now)
-    if policy.resend_after:
-        waits += [g.at + policy.resend_after - now for g in granted if g.purpose is purpose]
+    if again:
+        waits += [g.at + again - now for g in granted if g.purpose is purpose and g.at <= now + again]
     return max(waits)
 
 

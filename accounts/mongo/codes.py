@@ -101,7 +101,9 @@ class MongoCodes:
                 "expires_at": code.expires_at,
                 "used": False,
             },
-            "granted": [{"at": g.at, "purpose": g.purpose.value} for g in granted if g.at > code.at - looked_at],
+            "granted": [
+                {"at": g.at, "purpose": g.purpose.value} for g in granted if code.at - looked_at < g.at <= code.at + looked_at
+            ],
             "expires_at": code.at + max(looked_at, policy.life),
         }
         try:

@@ -86,7 +86,7 @@ class IdempotencyStore:
         now, holder = self._clock.now(), new_id()
         # Take over a claim whose holder died; the filter is the guard, so only one does.
         taken = await self._claims.find_one_and_update(
-            {"_id": claim_id, "hospital_id": PLATFORM, "digest": digest, "status": None, "locked_until": {"$lte": now}},
+            {"_id": claim_id, "hospital_id": PLATFORM, "digest": digest, "status": None, "$or": _over(now)},
             {"$set": {"locked_until": now + _LOCK, "holder": holder}},
             return_document=ReturnDocument.AFTER,
         )
@@ -144,6 +144,11 @@ class IdempotencyStore:
     async def unlock(self, claim: Claim) -> None:
         """Nobody knows what was done: the next attempt goes on from the same seed, at once."""
         await self._lock_until(claim, self._clock.now())
+
+
+def _over(now: datetime) -> list[dict[str, Any]]:
+    """A lock that has run out, or reaches so far ahead that it is from before the clock was set back."""
+    return [{"locked_until": {"$lte": now}}, {"locked_until": {"$gt": now + 2 * _LOCK}}]
 
 
 def _still_held(claim: Claim) -> dict[str, Any]:

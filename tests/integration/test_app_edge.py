@@ -183,6 +183,17 @@ async def test_an_attempt_that_lost_its_key_neither_frees_nor_answers_what_came_
     assert (await store.claim(actor, "make", "k", b"two")).answer == StoredAnswer(201, b"two")
 
 
+async def test_a_lock_does_not_outlast_a_clock_that_is_set_back(database: Database, clock: ManualClock) -> None:
+    store = IdempotencyStore(database, Keyring(MasterKey(bytes(32)), database), clock)
+    actor = Actor("a", Role.PATIENT, "default", "r")
+    first = await store.claim(actor, "make", "k", b"one")
+    clock.advance(timedelta(seconds=-4))
+    with pytest.raises(IdempotencyInProgress):
+        await store.claim(actor, "make", "k", b"one")
+    clock.advance(timedelta(hours=-1))
+    assert (await store.claim(actor, "make", "k", b"one")).seed_id == first.seed_id
+
+
 async def test_stored_answers_are_sealed(client: Client, database: Database) -> None:
     await _post(client, {"name": "咳嗽两周"})
     stored = await database[IDEMPOTENCY].find_one({})

@@ -199,6 +199,7 @@ def test_codes_are_bounded_by_the_resend_time_and_by_the_window() -> None:
     assert wait_for_code(second, Purpose.LOGIN, policy, NOW + timedelta(minutes=9)) == timedelta(minutes=1)
     assert wait_for_code(second, Purpose.LOGIN, policy, NOW + timedelta(minutes=10)) == timedelta(0)
     assert wait_for_code(first, Purpose.LOGIN, SmsPolicy(resend_after=timedelta(0)), NOW) == timedelta(0)
+    assert wait_for_code(second, Purpose.LOGIN, policy, NOW - timedelta(hours=1)) == timedelta(0)  # the clock was set back
     assert whole_seconds(timedelta(milliseconds=1)) == 1
     assert whole_seconds(timedelta(seconds=59)) == 59
 
