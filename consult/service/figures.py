@@ -74,6 +74,7 @@ class FigureBook:
         except Exception as error:
             self._failed = began_at, error
             raise
+        self._failed = None
         took = self._elapsed() - began_at
         kept = 0.0 if took <= _QUICK_SECONDS else min(took * _TIMES, _LONGEST_SECONDS)
         if changes == self._changes:
