@@ -12,7 +12,7 @@ WEB_INSTALLED := web/node_modules/.installed
 WEB_BUILT := web/dist/.built
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts -not -name routes.ts)
 
-.PHONY: web check-web setup compiled run test lint types bench lock clean
+.PHONY: web check-web browser setup compiled run test lint types bench lock clean
 
 ## setup: the virtual environment with all locked dependencies, those of the tests too
 setup: $(INSTALLED) $(NODE_INSTALLED) $(WEB_INSTALLED)
@@ -63,8 +63,14 @@ run: compiled
 	@$(MAKE) --no-print-directory web || echo "the apps could not be built; everything else runs"
 	@$(BIN)/yunzhen run
 
+# The browser of tests/web: Debian's, where we may install it; those tests say how to get it where it is missing.
+browser:
+	@command -v chromium > /dev/null || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium > /dev/null; } \
+	  || echo "no Chromium, so tests/web is skipped; get it with: apt-get install -y chromium"
+
 ## test: the whole suite
-test: compiled lint types check-web
+test: compiled lint types check-web browser
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 ## lint: style, format and the directions of imports
