@@ -243,8 +243,10 @@ def test_the_published_document_names_every_command_event_and_schema() -> None:
         "command.typing",
         "event.message.new",
         "event.notice",
+        "event.notices.read",
         "event.order.changed",
         "event.receipt",
+        "event.record.viewed",
         "event.session.revoked",
         "event.typing",
     ]
