@@ -13,8 +13,8 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from ehr_view.errors import RecordNotDrawable
-from ehr_view.ports import Drawing, ImageFormat, Mark, Page, Theme
+from ehr_view.errors import RecordIdentityMismatch, RecordNotDrawable
+from ehr_view.ports import Drawing, ImageFormat, Mark, Page, Picture, Theme
 from server.kernel.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -180,7 +180,7 @@ class PagePainter:
             self._waiting -= 1
         if answer.refused:
             log.error("records.page_refused", reason=answer.refused, detail=answer.detail)
-            raise RecordNotDrawable
+            raise RecordIdentityMismatch if answer.refused == "strange" else RecordNotDrawable
         return Page(data, form, answer.width, answer.height)
 
     async def close(self) -> None:
@@ -246,10 +246,7 @@ def _job(drawing: Drawing) -> tuple[bytes, list[bytes]]:
         "width": drawing.width,
         "dark": drawing.theme is Theme.DARK,
         "mime": drawing.format.value,
-        "pictures": [
-            {"size": 0} if p is None else {"size": len(p.data), "mm_per_pixel": p.mm_per_pixel, "columns": p.columns}
-            for p in drawing.pictures
-        ],
+        "pictures": [{"size": 0} if p is None else _picture_head(p) for p in drawing.pictures],
     }
     return msgspec.json.encode(head), [p.data for p in drawing.pictures if p is not None]
 
@@ -262,4 +259,14 @@ def _mark(mark: Mark) -> dict[str, Any]:
         "at": mark.at,
         "order_number": mark.order_number,
         "view_id": mark.view_id,
+    }
+
+
+def _picture_head(picture: Picture) -> dict[str, Any]:
+    return {
+        "size": len(picture.data),
+        "mm_per_pixel": picture.mm_per_pixel,
+        "columns": picture.columns,
+        "frame": picture.frame,
+        "patients": sorted(picture.patients),
     }

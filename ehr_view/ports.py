@@ -59,11 +59,14 @@ class Sessions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture of a study, as its file. `mm_per_pixel` at `columns` pixels of width; None: the study does not say."""
+    """One picture of a study, as its file: JPEG, PNG, WebP, or DICOM, of which `frame`, from 1, is meant and whose PatientID
+    must be one of `patients`. `mm_per_pixel` at `columns` pixels of width; None: the study does not say."""
 
     data: bytes
     mm_per_pixel: float | None = None
     columns: int | None = None
+    frame: int = 1
+    patients: frozenset[str] = frozenset()
 
 
 class Hospital(Protocol):
@@ -135,7 +138,8 @@ class Painter(Protocol):
     """Draws and marks in processes of its own: what comes out of them is marked."""
 
     async def draw(self, drawing: Drawing) -> Page:
-        """Raises RecordNotDrawable for what cannot be drawn faithfully, Unavailable when there is no process to draw."""
+        """Raises RecordNotDrawable for what cannot be drawn faithfully, RecordIdentityMismatch for a picture of another
+        person, Unavailable when there is no process to draw."""
         ...
 
     async def draw_tile(self, mark: Mark) -> Page:

@@ -161,7 +161,7 @@ class RecordService:
                 format=look.format,
                 pictures=pictures,
             )
-            page = await self._draw(drawing, record_id)
+            page = await self._draw(actor, grant, drawing, record_id)
             grant = await self._check_page(actor, order_id, record_id)
             if await self._record_view(actor, grant, record, number, drawing):
                 return ShownPage(page, len(sheets))
@@ -265,9 +265,12 @@ class RecordService:
         )
         await self._audit.record(row)
 
-    async def _draw(self, drawing: Drawing, record_id: str) -> Page:
+    async def _draw(self, actor: Actor, grant: Grant, drawing: Drawing, record_id: str) -> Page:
         try:
             return await self._painter.draw(drawing)
+        except RecordIdentityMismatch:
+            await self._report_mismatch(actor, grant, record_id)
+            raise
         except RecordNotDrawable:
             log.error("records.not_drawable", record_id=record_id, page=drawing.sheet.number)  # noqa: TRY400
             raise

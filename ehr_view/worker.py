@@ -20,7 +20,7 @@ from PIL import Image
 
 from ehr_view.domain.sheets import Sheet
 from ehr_view.drawing.page import draw_sheet, marked
-from ehr_view.drawing.pictures import MAX_PIXELS, Loaded, load
+from ehr_view.drawing.pictures import MAX_PIXELS, Lack, Loaded, StrangePicture, load
 from watermark.fonts import UndrawableText, load_face
 from watermark.visible import VisibleMark, transparent_tile
 
@@ -40,6 +40,8 @@ class PictureHead(msgspec.Struct, frozen=True):
     size: int
     mm_per_pixel: float | None = None
     columns: int | None = None
+    frame: int = 1
+    patients: tuple[str, ...] = ()
 
 
 class MarkHead(msgspec.Struct, frozen=True):
@@ -68,7 +70,7 @@ class TileJob(msgspec.Struct, frozen=True, tag="tile"):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`refused`: why there is no page (`glyph`, `mark`, `broken`)."""
+    """`refused`: why there is no page (`glyph`, `mark`, `strange`: a picture of another person, `broken`)."""
 
     size: int = 0
     width: int = 0
@@ -125,6 +127,8 @@ def _answer(job: Job | TileJob, pictures: list[bytes], key: bytes) -> tuple[Answ
         data, width, height = render(job, pictures, key) if isinstance(job, Job) else _tile(job)
     except UndrawableText as refusal:
         return Answer(refused="glyph", detail=str(refusal)), b""
+    except StrangePicture:
+        return Answer(refused="strange"), b""
     except MemoryError:
         return Answer(refused="broken", detail="memory"), b""
     except Exception as error:  # whatever it is, there is no page, and the next job must not suffer
@@ -135,8 +139,9 @@ def _answer(job: Job | TileJob, pictures: list[bytes], key: bytes) -> tuple[Answ
 def render(job: Job, pictures: list[bytes], key: bytes) -> tuple[bytes, int, int]:
     """The page, marked and encoded; its size. Raises UndrawableText."""
     mark = _visible(job.mark)
-    loaded: list[Loaded | None] = [
-        load(data, head.mm_per_pixel, head.columns) if data else None for data, head in zip(pictures, job.pictures, strict=True)
+    loaded: list[Loaded | Lack] = [
+        load(data, head.mm_per_pixel, head.columns, frame=head.frame, patients=head.patients) if data else Lack.ABSENT
+        for data, head in zip(pictures, job.pictures, strict=True)
     ]
     image = draw_sheet(job.sheet, job.subject, job.mark.order_number, width=job.width, dark=job.dark, loaded=loaded)
     return marked(image, mark, job.mark.view_id, key=key, dark=job.dark, mime=job.mime)

@@ -12,7 +12,7 @@ from ehr_view.domain.sheets import Sheet
 from ehr_view.drawing import charts, pictures, tables, texts
 from ehr_view.drawing.canvas import Canvas
 from ehr_view.drawing.palette import DARK, LIGHT
-from ehr_view.drawing.pictures import Loaded
+from ehr_view.drawing.pictures import Lack, Loaded
 from watermark.page import mark_page
 from watermark.visible import VisibleMark
 
@@ -28,7 +28,7 @@ _REMINDER: Final = "云诊 · 仅供本次问诊查阅，请勿拍摄、转发"
 
 
 def draw_sheet(
-    sheet: Sheet, subject: str, order_number: str, *, width: int, dark: bool, loaded: Sequence[Loaded | None]
+    sheet: Sheet, subject: str, order_number: str, *, width: int, dark: bool, loaded: Sequence[Loaded | Lack]
 ) -> Image.Image:
     """The page without marks. Narrow pages are 1080×1920; wide ones as high as what stands on them.
 
@@ -87,7 +87,7 @@ def _foot(canvas: Canvas, sheet: Sheet, order_number: str, bottom: int) -> None:
     canvas.text(right, top + 36, f"订单 {order_number}", 24, fill=palette.muted, anchor="rm")
 
 
-def _block(canvas: Canvas, block: sheets.AnyBlock, left: int, right: int, y: float, loaded: Sequence[Loaded | None]) -> float:
+def _block(canvas: Canvas, block: sheets.AnyBlock, left: int, right: int, y: float, loaded: Sequence[Loaded | Lack]) -> float:
     """Draw one block at y; where the next one goes."""
     match block:
         case sheets.Heading():

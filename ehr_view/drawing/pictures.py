@@ -1,20 +1,33 @@
 """Pictures of a study, each with a scale."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from PIL import Image
 
 from ehr_view.domain import sheets
 from ehr_view.domain.pagination import BODY_HEIGHT, PICTURE_CAPTION
+from ehr_view.drawing import dicom
 from ehr_view.drawing.canvas import Canvas
 
 MAX_PIXELS: Final = 40_000_000
 _GAP: Final = 16
 _LENGTHS_MM: Final = (1, 2, 5, 10, 20, 50, 100, 200)
 _FORMATS: Final = ("JPEG", "PNG", "WEBP")
+
+
+class Lack(StrEnum):
+    """Why there is no picture, in the words that stand in its place."""
+
+    ABSENT = "此图像未能取得"
+    UNREADABLE = "此图像已损坏，无法显示"
+
+
+class StrangePicture(Exception):
+    """A file that says it is of another person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +38,40 @@ class Loaded:
     mm_per_pixel: float | None
 
 
-def load(data: bytes, mm_per_pixel: float | None, columns: int | None) -> Loaded | None:
-    """The picture, or None for a file that is none, or too large."""
+def load(
+    data: bytes, mm_per_pixel: float | None, columns: int | None, *, frame: int = 1, patients: Collection[str] = ()
+) -> Loaded | Lack:
+    """The picture; or why not, for a file that is none, or too large. Of a DICOM file, frame `frame`.
+
+    Raises StrangePicture for one whose PatientID is none of `patients`; one that does not say whose it is, is not shown.
+    """
+    if dicom.is_dicom(data):
+        return _from_dicom(data, frame, patients, mm_per_pixel)
     try:
         opened = Image.open(io.BytesIO(data), formats=_FORMATS)
         if opened.width * opened.height > MAX_PIXELS:
-            return None
+            return Lack.UNREADABLE
         image = opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+        return Lack.UNREADABLE
     if mm_per_pixel is not None and columns:
         mm_per_pixel *= columns / image.width
     return Loaded(image, mm_per_pixel)
 
 
-def grid(canvas: Canvas, block: sheets.Pictures, loaded: Sequence[Loaded | None], left: int, right: int, y: float) -> float:
+def _from_dicom(data: bytes, frame: int, patients: Collection[str], mm_per_pixel: float | None) -> Loaded | Lack:
+    try:
+        decoded = dicom.decode(data, frame)
+    except dicom.DicomUnreadable:
+        return Lack.UNREADABLE
+    if not decoded.patient:
+        return Lack.ABSENT
+    if decoded.patient not in patients:
+        raise StrangePicture
+    return Loaded(decoded.image, decoded.mm_per_pixel or mm_per_pixel)
+
+
+def grid(canvas: Canvas, block: sheets.Pictures, loaded: Sequence[Loaded | Lack], left: int, right: int, y: float) -> float:
     rows = -(-len(block.slots) // block.columns) if block.columns == 1 else 3
     columns = block.columns if right - left < BODY_HEIGHT else min(3, max(block.columns, len(block.slots)))
     if columns == 3:
@@ -50,20 +82,20 @@ def grid(canvas: Canvas, block: sheets.Pictures, loaded: Sequence[Loaded | None]
     for number, slot in enumerate(block.slots):
         x = left + (number % columns) * (width + _GAP)
         top = y + (number // columns) * (height + PICTURE_CAPTION + _GAP)
-        found = loaded[slot.index] if slot.index < len(loaded) else None
+        found = loaded[slot.index] if slot.index < len(loaded) else Lack.ABSENT
         bottom = max(bottom, _cell(canvas, slot, found, x, top, width, height))
     return bottom
 
 
 def _cell(
-    canvas: Canvas, slot: sheets.PictureSlot, found: Loaded | None, x: float, y: float, width: float, height: float
+    canvas: Canvas, slot: sheets.PictureSlot, found: Loaded | Lack, x: float, y: float, width: float, height: float
 ) -> float:
     palette = canvas.palette
     caption, size = canvas.fit(slot.caption, width - 8, (25, 22))
-    if found is None:
+    if isinstance(found, Lack):
         height = min(height, width)
         canvas.box(x, y, x + width, y + height, palette.panel, radius=8)
-        canvas.text(x + width / 2, y + height / 2, "此图像未能取得", 28, fill=palette.odd, anchor="mm")
+        canvas.text(x + width / 2, y + height / 2, found.value, 28, fill=palette.odd, anchor="mm")
     else:
         share = min(width / found.image.width, height / found.image.height)
         shown = (max(1, canvas.px(found.image.width * share)), max(1, canvas.px(found.image.height * share)))
