@@ -57,3 +57,21 @@ class MessageAlreadyRecalled(DomainError):
     code = "message.already_recalled"
     kind = ErrorKind.CONFLICT
     title = "This message was taken back before."
+
+
+class MessageNotFound(DomainError):
+    code = "message.not_found"
+    kind = ErrorKind.NOT_FOUND
+    title = "There is no such message."
+
+
+class FavouriteNotFound(DomainError):
+    code = "favourite.not_found"
+    kind = ErrorKind.NOT_FOUND
+    title = "There is no such favourite."
+
+
+class FavouritesFull(DomainError):
+    code = "favourite.full"
+    kind = ErrorKind.CONFLICT
+    title = "There is no room for another favourite; remove one first."

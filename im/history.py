@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from im.domain import Appended, EntryPage, Marks, Snapshot
-from im.errors import ConversationNotFound
+from im.domain import Appended, EntryKind, EntryPage, Marks, Snapshot
+from im.errors import ConversationNotFound, MessageNotFound
 from im.names import NameBook
 from im.ports import Directory
 from im.receipts import Receipts
@@ -95,6 +95,14 @@ class History:
         if cursors and not found:
             raise ConversationNotFound
         return SyncResult(self._epoch, tuple(found))
+
+    async def get_message(self, actor: Actor, conversation_id: str, seq: int) -> bytes:
+        """One message as it stands now, encoded. Raises ConversationNotFound, and MessageNotFound for what is no message."""
+        page = await self._read(actor, conversation_id, after_seq=seq - 1, limit=1)
+        if not page.entries or page.entries[0].seq != seq or page.entries[0].draft.kind is not EntryKind.MESSAGE:
+            raise MessageNotFound
+        await self._record(actor, page)
+        return (await self._render(page))[0]
 
     async def render_repeated(self, appended: Appended) -> bytes:
         """The message that a repeated command had sent, as it stands now: it may have been recalled since."""

@@ -13,6 +13,7 @@ import billing.mongo
 import consult.mongo
 import ehr_view.hl7.mongo
 import ehr_view.mongo
+import im.favourites.mongo
 import im.mongo
 import im.push.mongo
 import media.mongo
@@ -37,6 +38,7 @@ _INDEXES: Final[Sequence[Indexes]] = (
     accounts.mongo.INDEXES,
     im.mongo.INDEXES,
     im.push.mongo.INDEXES,
+    im.favourites.mongo.INDEXES,
     media.mongo.INDEXES,
     billing.mongo.INDEXES,
     consult.mongo.INDEXES,

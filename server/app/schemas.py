@@ -12,6 +12,7 @@ import admin_console.http
 import billing.http
 import consult.http
 import ehr_view.http
+import im.favourites.http
 import im.http
 import im.push.http
 import im.socket
@@ -44,6 +45,7 @@ def listed_routes() -> tuple[Route, ...]:
         *im.http.routes(*[_UNMADE] * 4),
         *media.http.routes(_UNMADE),
         *ehr_view.http.routes(_UNMADE),
+        *im.favourites.http.routes(_UNMADE),
         *im.push.http.routes(*[_UNMADE] * 2),
         *billing.http.routes(*[_UNMADE] * 3),
         *admin_console.http.routes(*[_UNMADE] * 4),

@@ -77,6 +77,9 @@ from ehr_view.painter import PagePainter
 from ehr_view.service import LeaseEnder, RecordService, ViewAnnouncer
 from im.announcer import Announcer
 from im.bus import RedisBus
+from im.favourites.http import routes as favourite_routes
+from im.favourites.mongo import MongoFavourites
+from im.favourites.service import FavouriteService
 from im.follower import Follower
 from im.history import History
 from im.http import routes as im_routes
@@ -381,6 +384,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 *media_routes(media),
                 *record_routes(records),
                 *push.routes,
+                *favourite_routes(FavouriteService(MongoFavourites(db, keyring), history, audit, clock)),
                 *billing_routes(payments, refunds, wechat),
                 *admin_routes(query, desk, tracing, export),
             ),

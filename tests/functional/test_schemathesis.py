@@ -62,7 +62,16 @@ def documented_code(_context: Any, response: Any, case: Any) -> None:
 CHECKS.append(documented_code)
 ROUTES = {route.name: route for route in listed_routes()}
 CALLERS = (Role.ANONYMOUS, Role.PATIENT, Role.DOCTOR, Role.STAFF)
-_LAST = ("cancel_order", "decline_order", "finish_order", "remove_patient", "remove_doctor", "close_session", "change_password")
+_LAST = (
+    "cancel_order",
+    "decline_order",
+    "finish_order",
+    "remove_patient",
+    "remove_doctor",
+    "remove_favourite",
+    "close_session",
+    "change_password",
+)
 """What ends things that other operations are tried on: at the end, and on things of its own where it would end a session."""
 
 

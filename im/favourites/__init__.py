@@ -1,0 +1,1 @@
+"""Messages that an account keeps at hand."""
