@@ -38,13 +38,13 @@ export class FakeServer implements Wire {
   async ask<C extends CommandName>(command: C, body: Commands[C]["body"]): Promise<Commands[C]["ack"]> {
     if (!this.connected) throw new Error("not connected");
     this.asked.push([command, body]);
-    if (command === "message.send") return this.send(body as Schemas["SendBody"]) as Commands[C]["ack"];
-    if (command === "conversation.sync") return this.sync((body as Schemas["SyncBody"]).cursors ?? {}) as Commands[C]["ack"];
+    if (command === "message.send") return this.send(body as Schemas["SendBody"]);
+    if (command === "conversation.sync") return this.sync((body as Schemas["SyncBody"]).cursors);
     return { ok: true } as Commands[C]["ack"];
   }
 
   on<E extends EventName>(event: E, listener: (body: Events[E]) => void): void {
-    this.listeners.set(event, [...(this.listeners.get(event) ?? []), listener as (body: never) => void]);
+    this.listeners.set(event, [...(this.listeners.get(event) ?? []), listener]);
   }
 
   onConnected(listener: (connected: boolean) => void): void {
