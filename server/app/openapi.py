@@ -132,7 +132,9 @@ def _responses(route: Route, references: Any) -> dict[str, Any]:
     if route.answer is not None:
         success["content"] = {"application/json": {"schema": references[(route.answer, "serialization")]}}
     elif route.answer_type != "application/json":
-        success["content"] = {route.answer_type: {"schema": {"type": "string", "format": "binary"}}}
+        is_json = route.answer_type.partition(";")[0].endswith("+json")
+        raw = {"type": "object"} if is_json else {"type": "string", "format": "binary"}
+        success["content"] = {route.answer_type: {"schema": raw}}
     status = 204 if route.answer is None and route.status == 200 and not success.get("content") else route.status
     answers = {str(each): success for each in (status, *route.other_statuses)}
     errors = [*route.errors, *THROUGH_PORTS.get(route.name, ()), *_common_errors(route)]

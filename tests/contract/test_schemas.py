@@ -193,6 +193,18 @@ def test_every_operation_says_who_may_call_it_and_how_it_fails(openapi: dict[str
             assert (status < "400") != (form in response.get("content", {}))
 
 
+def test_what_is_a_kind_of_json_is_published_as_an_object_and_all_other_content_as_bytes(openapi: dict[str, Any]) -> None:
+    published = {
+        content_type: content["schema"]["type"]
+        for methods in openapi["paths"].values()
+        for operation in methods.values()
+        for content_type, content in operation["responses"].get("200", {}).get("content", {}).items()
+        if content_type != "application/json"
+    }
+    assert published["application/fhir+json"] == "object"
+    assert set(published.values()) == {"object", "string"}
+
+
 def test_asyncapi_names_every_command_and_event_of_the_contract(asyncapi: dict[str, Any]) -> None:
     commands = {name.removeprefix("command.") for name in asyncapi["operations"] if name.startswith("command.")}
     events = {name.removeprefix("event.") for name in asyncapi["operations"] if name.startswith("event.")}
