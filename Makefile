@@ -69,9 +69,10 @@ browser:
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium > /dev/null; } \
 	  || echo "no Chromium, so tests/web is skipped; get it with: apt-get install -y chromium"
 
-## test: the whole suite
+## test: the whole suite, two files at a time; races, faults and deadlines alone after it, since they watch the clock
 test: compiled lint types check-web browser
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not stress" $(PYTEST_ARGS); others=$$?; \
+	  $(BIN)/pytest -m stress $(PYTEST_ARGS) && exit $$others
 
 ## lint: style, format and the directions of imports
 lint: setup
