@@ -278,6 +278,18 @@ class DoctorTexts(Protocol):
     ) -> None: ...
 
 
+class PatientHolders(Protocol):
+    async def list_holders(self, hospital_id: str, id_type: str, id_number: str, *, limit: int) -> list[Patient]:
+        """This person in every account that has them."""
+        ...
+
+
+class OpenOrders(Protocol):
+    async def list_open_of(self, hospital_id: str, patient_accounts: Sequence[str], *, limit: int) -> list[Order]:
+        """Paid orders of these accounts that no entry has closed yet, as far as the documents know."""
+        ...
+
+
 class ReminderRepository(Protocol):
     """Ladders of orders. Each write carries its own guard and says whether it took effect."""
 

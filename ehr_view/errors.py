@@ -37,3 +37,17 @@ class RecordNotDrawable(DomainError):
     code = "record.not_drawable"
     kind = ErrorKind.UNAVAILABLE
     title = "This page cannot be drawn faithfully, so it is not shown; it was reported."
+
+
+class CriticalNotFound(DomainError):
+    code = "critical.not_found"
+    kind = ErrorKind.NOT_FOUND
+    title = "There is no such critical value for this account."
+
+
+class CriticalTransitionRefused(DomainError):
+    """`status` is where it stands."""
+
+    code = "critical.transition_refused"
+    kind = ErrorKind.CONFLICT
+    title = "This cannot be done with a critical value that stands so."

@@ -37,6 +37,7 @@ _DELIVERED, _FAILED = 3, 2
 TEMPLATES: Final = {
     "SMS_LOGIN_CODE": "您的登录验证码为 {code}，5 分钟内有效，请勿告诉他人。",
     "SMS_RESET_CODE": "您正在重置密码，验证码为 {code}，5 分钟内有效，请勿告诉他人。",
+    "SMS_CRITICAL_VALUE": "有一项检查结果需要您立即处理，请登录互联网医院查看。",
     "SMS_ORDER_WAITING": "有一位患者正在等待您的回复，距咨询结束还有 {left}，请尽快登录处理。",
 }
 """Texts of templates by code; any other template's text is its parameters."""

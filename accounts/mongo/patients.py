@@ -66,6 +66,15 @@ class MongoPatients:
                 names[document["account_id"]] = patient.name
         return names
 
+    async def list_holders(self, hospital_id: str, id_type: str, id_number: str, *, limit: int) -> list[Patient]:
+        """This person in every account that has them."""
+        keys = await self._keyring.hospital(hospital_id)
+        blind = keys.blind(f"{id_type}\0{id_number}", field=f"{PATIENTS}.id_number")
+        cursor = self._books.find({"hospital_id": hospital_id, "items.id_blind": blind}, limit=limit)
+        books = [_book(document, keys) async for document in cursor]
+        wanted = (id_type, id_number)
+        return [p for book in books for p in book.items if (p.id_type.value, p.id_number) == wanted]
+
 
 def _key(hospital_id: str, account_id: str) -> str:
     return derived_id("patients", hospital_id, account_id)

@@ -44,7 +44,7 @@ DATA: Final[Mapping[NoticeKind, frozenset[str]]] = MappingProxyType(
         NoticeKind.RATED: frozenset({"stars"}),
         NoticeKind.TIME_LEFT: frozenset({"conversation_id", "minutes_left", "deadline_at"}),
         NoticeKind.RECORD_ACCESS_CHANGED: frozenset({"granted"}),
-        NoticeKind.CRITICAL_VALUE: frozenset({"record_id", "task_id"}),
+        NoticeKind.CRITICAL_VALUE: frozenset({"critical_id", "record_id", "task_id"}),
     }
 )
 """What a notice of each kind says besides its order: ids, numbers, codes and instants, from which clients make their own words.

@@ -113,6 +113,15 @@ class MongoOrders:
         )
         return [document["conversation_id"] for document in await cursor.to_list()]
 
+    async def list_open_of(self, hospital_id: str, patient_accounts: Sequence[str], *, limit: int) -> list[Order]:
+        """Paid orders of these accounts that no entry has closed yet, as far as the documents know."""
+        cursor = self._orders.find(
+            {"patient_account": {"$in": list(patient_accounts)}, "hospital_id": hospital_id, "expire_at": _DATE},
+            sort=_NEWEST,
+            limit=limit,
+        )
+        return [order for document in await cursor.to_list() if (order := await self._open(document)) is not None]
+
     async def begin_payment(self, order: Order, payment_id: str, day: str) -> bool:
         room: Document = {"$or": [{"payment_ids": payment_id}, {f"payment_ids.{MOST_PAYMENTS - 1}": {"$exists": False}}]}
         return await self._change(

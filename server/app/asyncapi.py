@@ -11,6 +11,8 @@ from consult.service.announcer import ORDER_CHANGED
 from consult.service.notices import NOTICE, NOTICES_READ
 from consult.wire import OrderOut
 from consult.wire.notices import BadgeOut, NoticeOut
+from ehr_view.critical.service import CRITICAL_CHANGED
+from ehr_view.critical.wire import CriticalOut
 from ehr_view.service import RECORD_VIEWED
 from ehr_view.wire import RecordViewOut
 from im.commands import SocketCommand, SocketEvent
@@ -42,6 +44,7 @@ def product_events() -> list[SocketEvent]:
         *conversation_events(),
         SocketEvent(ORDER_CHANGED, "An order changed; as this account may see it.", OrderOut),
         SocketEvent(RECORD_VIEWED, "A doctor looked at a page of the patient's records; for the patient.", RecordViewOut),
+        SocketEvent(CRITICAL_CHANGED, "A critical value that concerns the account: how it stands.", CriticalOut),
         SocketEvent(NOTICE, "Something that the account should know.", NoticeOut),
         SocketEvent(NOTICES_READ, "Notices were read on some device; what is unread then.", BadgeOut),
     ]

@@ -64,6 +64,7 @@ def _sweeps(settings: Settings, made: Product) -> list[Sweep]:
         Sweep("settle", settings.sweep_interval, deadlines.settle_due, timed=True),
         Sweep("unpaid", settings.sweep_interval, deadlines.cancel_unpaid, timed=True),
         Sweep("reminders", settings.sweep_interval, made.consult.reminders.sweep, timed=True),
+        Sweep("critical", settings.sweep_interval, made.critical.escalate_due, timed=True),
         Sweep("places", timedelta(minutes=1), deadlines.free_places, timed=True),
         Sweep("outboxes", timedelta(seconds=1), deliver),
         Sweep("checkpoints", timedelta(minutes=1), made.checkpoints.run),

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 import accounts.mongo
 import billing.mongo
 import consult.mongo
+import ehr_view.critical.mongo
 import ehr_view.hl7.mongo
 import ehr_view.mongo
 import im.favourites.mongo
@@ -25,7 +26,7 @@ from server.kernel.mongo import Database, Indexes
 
 log = structlog.get_logger(__name__)
 
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 """Raised with every change of an index or of stored documents."""
 
 META: Final = "meta"
@@ -44,6 +45,7 @@ _INDEXES: Final[Sequence[Indexes]] = (
     consult.mongo.INDEXES,
     ehr_view.mongo.INDEXES,
     ehr_view.hl7.mongo.INDEXES,
+    ehr_view.critical.mongo.INDEXES,
     admin_mongo.INDEXES,
 )
 
@@ -53,6 +55,7 @@ OUTBOXES: Final[tuple[str, ...]] = (
     *billing.mongo.OUTBOXES,
     *consult.mongo.OUTBOXES,
     *ehr_view.mongo.OUTBOXES,
+    *ehr_view.critical.mongo.OUTBOXES,
 )
 
 

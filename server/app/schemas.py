@@ -11,6 +11,8 @@ import accounts.http
 import admin_console.http
 import billing.http
 import consult.http
+import consult.socket
+import ehr_view.critical.http
 import ehr_view.http
 import im.favourites.http
 import im.http
@@ -47,6 +49,7 @@ def listed_routes() -> tuple[Route, ...]:
         *ehr_view.http.routes(_UNMADE),
         *im.favourites.http.routes(_UNMADE),
         *im.push.http.routes(*[_UNMADE] * 2),
+        *ehr_view.critical.http.routes(_UNMADE),
         *billing.http.routes(*[_UNMADE] * 3),
         *admin_console.http.routes(*[_UNMADE] * 4),
     )
@@ -54,7 +57,7 @@ def listed_routes() -> tuple[Route, ...]:
 
 def listed_commands() -> tuple[SocketCommand, ...]:
     """Every socket command of the product, without anything behind it."""
-    return tuple(im.socket.commands(*[_UNMADE] * 5))
+    return (*im.socket.commands(*[_UNMADE] * 5), *consult.socket.commands(_UNMADE))
 
 
 def schema_files() -> dict[str, str]:

@@ -91,12 +91,26 @@ class Settings(BaseSettings):
         description="whom a push service may write to",
     )
 
+    critical_text_after: PositiveDuration = Field(
+        default=parse_duration("10m"), description="time to acknowledge a critical value before the doctor is sent an SMS"
+    )
+    critical_task_after: PositiveDuration = Field(
+        default=parse_duration("20m"), description="time after that SMS before the staff has it"
+    )
+    critical_limits_file: Path | None = Field(default=None, description="the hospital's critical limits; ours if not set")
+
     sim_callback_retry_scale: float = Field(default=1.0, gt=0, description="factor on the simulated gateway's retry pauses")
     demo_doctors: int = Field(default=12, ge=1, le=10_000, description="doctors of the demo")
     demo_patients: int = Field(default=8, ge=1, le=10_000, description="patients of the demo")
 
     @field_validator(
-        "data_dir", "master_key_file", "sms_access_key_file", "wechatpay_config_file", "hospital_token_file", "push_key_file"
+        "data_dir",
+        "master_key_file",
+        "sms_access_key_file",
+        "wechatpay_config_file",
+        "hospital_token_file",
+        "critical_limits_file",
+        "push_key_file",
     )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:

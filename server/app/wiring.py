@@ -62,8 +62,14 @@ from consult.assembly import Consult, assemble, parts_of
 from consult.domain.reminders import parse_ladder
 from consult.service.billing import OrderPayments
 from consult.service.conversations import MediaOwners
+from consult.service.critical import ConcernedPeople, CriticalAlarms
 from consult.service.orders import OrderSettings
 from consult.service.records import OfflineVisits, OrderRecordAccess
+from consult.socket import commands as consult_commands
+from ehr_view.critical.domain import DEFAULT_LIMITS, CriticalPolicy, limits_from
+from ehr_view.critical.http import routes as critical_routes
+from ehr_view.critical.mongo import MongoCriticalValues
+from ehr_view.critical.service import CriticalService
 from ehr_view.dicomweb import DicomWebClient
 from ehr_view.domain.access import VIEWED as RECORD_PAGE_VIEWED
 from ehr_view.fhir import FhirClient
@@ -156,6 +162,7 @@ class Product:
     checkpoints: Checkpoints
     verifier: Verifier
     intake: Intake
+    critical: CriticalService
     tracing: LeakTracing
     export: ConsultExport
     routes: tuple[Route, ...]
@@ -315,11 +322,24 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         painter = PagePainter(master.secret("watermark"))
         stack.push_async_callback(painter.close)
         held = MongoHeldRecords(db, keyring)
+        limits_file = settings.critical_limits_file
+        critical = CriticalService(
+            values=MongoCriticalValues(db, keyring),
+            people=ConcernedPeople(patient_books, consult.parts.orders, log, clock),
+            alarms=CriticalAlarms(consult.notices, consult.tasks, texts),
+            live=hub,
+            audit=audit,
+            relay=relay,
+            clock=clock,
+            limits=DEFAULT_LIMITS if limits_file is None else limits_from(limits_file.read_text()),
+            policy=CriticalPolicy(settings.critical_text_after, settings.critical_task_after),
+        )
+        stack.push_async_callback(critical.close)
         intake = Intake(
             hospital_id=settings.hl7_hospital,
             messages=MongoMessages(db, keyring, kept=settings.hl7_kept),
             records=held,
-            critical=None,
+            critical=critical,
             audit=audit,
             clock=clock,
         )
@@ -327,7 +347,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             access=OrderRecordAccess(consult.parts.orders, log, doctors, clock, guard.is_ok),
             leases=leases,
             sessions=sessions,
-            hospital=JoinedHospital(hospital, held),
+            hospital=JoinedHospital(hospital, held, critical.watch_chart),
             painter=painter,
             views=views,
             audit=audit,
@@ -337,7 +357,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         relay.on("consult.record_access_changed", LeaseEnder(leases).consume)
         relay.on(RECORD_PAGE_VIEWED, ViewAnnouncer(views, hub).consume)
 
-        for consumers in (sessions.consumers(), consult.consumers):
+        for consumers in (sessions.consumers(), critical.consumers(), consult.consumers):
             for action, consumer in consumers.items():
                 relay.on(action, consumer)
         relay.on("accounts.session_revoked", _closing_sockets(hub))
@@ -377,18 +397,20 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             export=export,
             verifier=Verifier(MongoArchive(db), files, signer.public_key, clock),
             intake=intake,
+            critical=critical,
             routes=(
                 *account_routes(codes, sign_in, sessions, password_service, doctors, patients, consents),
                 *consult.routes,
                 *im_routes(log, announcer, name_book, history),
                 *media_routes(media),
                 *record_routes(records),
+                *critical_routes(critical),
                 *push.routes,
                 *favourite_routes(FavouriteService(MongoFavourites(db, keyring), history, audit, clock)),
                 *billing_routes(payments, refunds, wechat),
                 *admin_routes(query, desk, tracing, export),
             ),
-            commands=tuple(im_commands(log, announcer, name_book, history, presence)),
+            commands=(*im_commands(log, announcer, name_book, history, presence), *consult_commands(critical)),
             jobs=(*account_jobs(codes, sessions, texts), *billing_jobs(payments, refunds), *media_jobs(media), *push.jobs),
         )
 

@@ -15,6 +15,8 @@ from server.kernel.edge import ANYONE, DOCTOR, PATIENT, PATIENT_OR_DOCTOR, SIGNE
 DOCS = Path(__file__).parents[2] / "docs"
 
 ROLES = {
+    "acknowledge_critical_value": PATIENT_OR_DOCTOR,
+    "list_critical_values": PATIENT_OR_DOCTOR,
     "add_doctor": STAFF,
     "add_patient": PATIENT,
     "add_favourite": DOCTOR,
@@ -96,7 +98,16 @@ ROLES = {
 """The role matrix: who may call what. A new route stands here first."""
 
 COMMAND_ROLES = dict.fromkeys(
-    ("conversation.sync", "message.recall", "message.send", "receipt.delivered", "receipt.read", "typing"), PATIENT_OR_DOCTOR
+    (
+        "conversation.sync",
+        "critical.acknowledge",
+        "message.recall",
+        "message.send",
+        "receipt.delivered",
+        "receipt.read",
+        "typing",
+    ),
+    PATIENT_OR_DOCTOR,
 )
 
 
@@ -210,6 +221,7 @@ def test_asyncapi_names_every_command_and_event_of_the_contract(asyncapi: dict[s
     events = {name.removeprefix("event.") for name in asyncapi["operations"] if name.startswith("event.")}
     assert commands == COMMAND_ROLES.keys()
     assert events == {
+        "critical.changed",
         "message.new",
         "receipt",
         "order.changed",

@@ -32,7 +32,7 @@ MESSAGE_FIELDS = {
     *("conversation_id", "seq", "kind", "client_id", "sender", "parts", "sent_at", "recalled", "recalls", "corrects"),
     "closes",
 }
-EVENTS = ("message.new", "receipt", "order.changed", "notice", "typing", "session.revoked", "record.viewed")
+EVENTS = ("message.new", "receipt", "order.changed", "notice", "typing", "session.revoked", "record.viewed", "critical.changed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,255 @@
+"""Critical values over MLLP into a real database: told once, acknowledged, escalated, whatever fails in between."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ehr_view.critical.domain import DEFAULT_LIMITS, CriticalPolicy, CriticalStatus, CriticalValue, People, Recipient
+from ehr_view.critical.mongo import INDEXES, MongoCriticalValues
+from ehr_view.critical.service import CriticalService
+from ehr_view.errors import CriticalNotFound, CriticalTransitionRefused
+from ehr_view.hl7.domain import Identity
+from server.kernel.actor import Actor, Role
+from server.kernel.audit import AuditLog
+from server.kernel.crypto import Keyring, MasterKey
+from server.kernel.mongo import Database
+from server.kernel.outbox import Relay
+from tests.support.clock import ManualClock
+from tests.support.hl7 import NUMBER, POTASSIUM, SODIUM, Hl7World, connected, intake_world, result, verdict
+from tests.support.records import PERSON, Told
+
+NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
+POLICY = CriticalPolicy(timedelta(minutes=10), timedelta(minutes=20))
+DOCTOR = Actor("d" * 32, Role.DOCTOR, "default", "r", session_id="s")
+PATIENT = Actor("a" * 32, Role.PATIENT, "platform", "r", session_id="s")
+STRANGER = Actor("b" * 32, Role.DOCTOR, "default", "r", session_id="s")
+ORDER = "e" * 32
+
+
+@dataclass
+class World:
+    """The service, its surroundings, and what they were asked to do. `broken` names an alarm that fails once."""
+
+    clock: ManualClock
+    told: Told = field(default_factory=Told)
+    people: People = field(default_factory=lambda: People((PATIENT.account_id,), (Recipient(ORDER, DOCTOR.account_id),)))
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+    service: CriticalService = field(init=False)
+    relay: Relay = field(init=False)
+    hl7: Hl7World = field(init=False)
+
+    async def find_people(self, hospital_id: str, identity: Identity, names: tuple[str, ...]) -> People:
+        assert (hospital_id, identity.id_number, names) == ("default", NUMBER, ("唐玉兰",))
+        return self.people
+
+    def _done(self, what: str, value: CriticalValue) -> None:
+        if what in self.broken:
+            self.broken.remove(what)
+            raise OSError(what)
+        self.asked.append((what, value.id))
+
+    async def tell(self, value: CriticalValue) -> None:
+        self._done("notice", value)
+
+    async def text_doctors(self, value: CriticalValue, at: datetime) -> None:
+        self._done("sms", value)
+
+    async def open_task(self, value: CriticalValue, at: datetime) -> None:
+        self._done("task", value)
+
+    async def withdraw_task(self, value: CriticalValue) -> None:
+        self._done("withdraw_task", value)
+
+    def did(self) -> list[str]:
+        return [what for what, _ in self.asked]
+
+    async def send(self, **more: Any) -> None:
+        async with connected(self.hl7.port) as sender:
+            assert verdict(await sender.send(result(**more)))[0] == "AA"
+        await self.relay.close()
+
+    async def wait(self, span: timedelta) -> int:
+        self.clock.advance(span)
+        count = await self.service.escalate_due()
+        await self.relay.close()
+        await self.relay.sweep(self.clock.now() + timedelta(seconds=1))
+        return count
+
+    async def values(self) -> list[dict[str, Any]]:
+        found = self.hl7.database["critical_values"].find({"hospital_id": "default"}, sort=[("_id", 1)])
+        return [document async for document in found]
+
+    async def only(self) -> dict[str, Any]:
+        (value,) = await self.values()
+        return value
+
+    async def actions(self) -> list[str]:
+        rows = self.hl7.database["audit"].find({"hospital_id": "default", "action": {"$regex": "^critical"}}, sort=[("_id", 1)])
+        return [f"{row['action']} {row['outcome']}" async for row in rows]
+
+
+@asynccontextmanager
+async def made(database: Database, clock: ManualClock) -> AsyncIterator[World]:
+    for collection, indexes in INDEXES.items():
+        await database[collection].create_indexes(list(indexes))
+    audit = AuditLog(database)
+    world = World(clock)
+    world.relay = Relay(database, audit)
+    world.relay.watch("critical_values")
+    world.service = CriticalService(
+        values=MongoCriticalValues(database, Keyring(MasterKey(bytes(32)), database)),
+        people=world,
+        alarms=world,
+        live=world.told,
+        audit=audit,
+        relay=world.relay,
+        clock=clock,
+        limits=DEFAULT_LIMITS,
+        policy=POLICY,
+    )
+    for action, consumer in world.service.consumers().items():
+        world.relay.on(action, consumer)
+    async with intake_world(database, clock, critical=world.service) as hl7:
+        world.hl7 = hl7
+        yield world
+        await world.service.close()
+        await world.relay.close()
+    await audit.close()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+async def world(database: Database, clock: ManualClock) -> AsyncIterator[World]:
+    async with made(database, clock) as found:
+        yield found
+
+
+async def test_a_critical_result_is_told_once_however_often_it_comes(world: World) -> None:
+    await world.send()
+    await world.send()
+    await world.send(control="again", at="20261122095900")
+    value = await world.only()
+    assert (value["status"], value["accounts"]) == ("told", [PATIENT.account_id, DOCTOR.account_id])
+    assert NUMBER not in repr(value)
+    assert world.did() == ["notice"]
+    ((accounts, event, payload),) = world.told.events
+    assert (set(accounts), event) == ({PATIENT.account_id, DOCTOR.account_id}, "critical.changed")
+    assert payload == {
+        "critical_id": value["_id"],
+        "record_id": value["record_id"],
+        "order_ids": [ORDER],
+        "status": "told",
+        "raised_at": "2026-11-22T02:00:00.000Z",
+        "acknowledge_by": "2026-11-22T02:10:00.000Z",
+        "acknowledged_at": None,
+    }
+    assert await world.actions() == ["critical.raised ok", "critical.told ok"]
+
+
+async def test_what_is_on_the_hospitals_list_needs_no_mark_and_what_is_normal_raises_nothing(world: World) -> None:
+    await world.send(lines=[POTASSIUM.replace("HH", "H").replace("6.8", "6.1"), SODIUM])
+    assert await world.values() == []
+    await world.send(control="2", at="20261122095000", lines=[POTASSIUM.replace("HH", "H")])
+    assert (await world.only())["status"] == "told"
+
+
+async def test_a_crash_before_telling_loses_nothing_and_tells_once(world: World) -> None:
+    world.broken = {"notice"}
+    await world.send()
+    assert world.did() == []
+    assert (await world.only())["status"] == "told"
+    for _ in range(2):
+        await world.relay.sweep(world.clock.now() + timedelta(seconds=1))
+    assert world.did() == ["notice"]
+
+
+async def test_unacknowledged_it_is_an_sms_and_then_a_task_each_once(world: World) -> None:
+    await world.send()
+    assert await world.wait(POLICY.text_after - timedelta(milliseconds=1)) == 0
+    world.broken = {"sms"}
+    assert await world.wait(timedelta(milliseconds=1)) == 1
+    assert await world.wait(POLICY.task_after) == 1
+    assert await world.wait(timedelta(days=1)) == 0
+    assert world.did() == ["notice", "sms", "task"]
+    assert (await world.only())["status"] == "tasked"
+    value = await world.service.acknowledge(DOCTOR, (await world.only())["_id"])
+    await world.relay.close()
+    assert value.status is CriticalStatus.ACKNOWLEDGED
+    assert world.did() == ["notice", "sms", "task", "withdraw_task"]
+    assert await world.actions() == [
+        "critical.raised ok",
+        "critical.told ok",
+        "critical.text_due ok",
+        "critical.task_due ok",
+        "critical.acknowledged ok",
+    ]
+
+
+async def test_an_acknowledged_one_goes_no_further(world: World) -> None:
+    await world.send()
+    value_id = (await world.only())["_id"]
+    assert (await world.service.acknowledge(PATIENT, value_id)).status is CriticalStatus.TOLD
+    assert (await world.service.acknowledge(DOCTOR, value_id)).status is CriticalStatus.ACKNOWLEDGED
+    assert (await world.service.acknowledge(DOCTOR, value_id)).acknowledged_by == DOCTOR.account_id
+    assert await world.wait(timedelta(days=1)) == 0
+    assert "sms" not in world.did()
+    assert [v.id for v in await world.service.list_values(DOCTOR, limit=5, after=None)] == [value_id]
+    assert await world.service.list_values(STRANGER, limit=5, after=None) == []
+
+
+async def test_whom_it_does_not_concern_may_not_acknowledge_it(world: World) -> None:
+    await world.send()
+    value_id = (await world.only())["_id"]
+    for wrong in (value_id, "f" * 32, "no id"):
+        with pytest.raises(CriticalNotFound) as caught:
+            await world.service.acknowledge(STRANGER, wrong)
+        assert caught.value.code == "critical.not_found"
+    assert (await world.only())["status"] == "told"
+    assert (await world.actions()).count("critical.acknowledged denied") == 2
+
+
+async def test_a_corrected_result_withdraws_it(world: World) -> None:
+    await world.send()
+    value_id = (await world.only())["_id"]
+    await world.send(control="2", at="20261122095000", lines=[POTASSIUM.replace("6.8", "4.6").replace("HH", "N"), SODIUM])
+    assert (await world.only())["status"] == "withdrawn"
+    assert await world.wait(timedelta(days=1)) == 0
+    with pytest.raises(CriticalTransitionRefused):
+        await world.service.acknowledge(DOCTOR, value_id)
+    assert world.told.events[-1][2]["status"] == "withdrawn"
+
+
+async def test_without_an_account_or_order_nobody_is_told_and_no_time_runs(world: World) -> None:
+    world.people = People()
+    await world.send()
+    value = await world.only()
+    assert (value["status"], value["deadline_at"]) == ("told", None)
+
+
+async def test_a_fresh_critical_result_in_a_chart_is_raised_too_and_an_old_one_not(world: World) -> None:
+    world.broken = {"nothing"}
+    await world.send(lines=[SODIUM])
+    (held,) = await world.hl7.records.list_of("default", Identity("resident", NUMBER))
+    await world.send(control="2", at="20261122095000")
+    (critical,) = await world.hl7.records.list_of("default", Identity("resident", NUMBER))
+    await world.hl7.database["critical_values"].delete_many({"hospital_id": "default"})
+    world.clock.advance(timedelta(hours=30))
+    world.service.watch_chart("default", PERSON, [critical.record])
+    world.clock.advance(timedelta(hours=-29))
+    world.service.watch_chart("default", PERSON, [held.record])
+    await world.service.close()
+    assert await world.values() == []
+    world.service.watch_chart("default", PERSON, [held.record, critical.record])
+    world.service.watch_chart("default", PERSON, [critical.record])
+    await world.service.close()
+    await world.relay.close()
+    assert (await world.only())["status"] == "told"
