@@ -2,7 +2,7 @@
 
     .venv/bin/python examples/consult.py [var/demo.json]
 
-Steps 1 to 4 take a few seconds. Step 5 waits for a deadline: start the product with `YZ_CONSULT_VALIDITY=20s make run` to see
+Steps 1 to 5 take a few seconds. Step 6 waits for a deadline: start the product with `YZ_CONSULT_VALIDITY=20s make run` to see
 it; with the usual 48 h the script says so and shows a cancellation instead. Everything goes over the real wire: HTTP,
 Socket.IO, the simulated wallet and the simulated phone.
 """
@@ -32,7 +32,7 @@ class Person:
         self.http, self.base_url, self.session = http, base_url, session
         self.socket = socketio.AsyncClient()
         self.events: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
-        for name in ("message.new", "order.changed", "notice", "receipt", "typing"):
+        for name in ("message.new", "order.changed", "notice", "receipt", "typing", "record.viewed"):
             self.socket.on(name, self._listener(name))
 
     def _listener(self, name: str) -> Any:
@@ -225,7 +225,25 @@ async def main(demo: dict[str, Any]) -> None:
         sync = await patient.emit("conversation.sync", {"cursors": {conversation: 0}})
         print("   a new device catches up with", len(sync["conversations"][0]["messages"]), "entries")
 
-        print("4. a gift, the last replies, a rating")
+        print("4. the hospital's records: the doctor looks, the patient sees it and ends it")
+        records = (await doctor.call("GET", f"/orders/{order['id']}/records"))["items"]
+        page = f"/orders/{order['id']}/records/{records[0]['record_id']}/pages/1"
+        print(
+            "   the newest of",
+            len(records),
+            "is",
+            records[0]["title"],
+            "of",
+            len(await doctor.call("GET", page)),
+            "bytes as a page",
+        )
+        seen = await patient.wait_for("record.viewed", lambda v: v["order_id"] == order["id"])
+        print("   seen by", seen["doctor"]["name"], "at", seen["viewed_at"])
+        await patient.call("POST", f"/orders/{order['id']}/record-access", {"granted": False})
+        status, refusal = await doctor.request("GET", page)
+        print("   after the withdrawal:", status, refusal["code"])
+
+        print("5. a gift, the last replies, a rating")
         await doctor.call("POST", f"/orders/{order['id']}/gifts", {"count": 1})
         for words in ("每日两次，饭后服用。", "三天后复诊。", "多喝温水，注意休息。"):
             last = await doctor.say(conversation, text(words))
@@ -234,7 +252,7 @@ async def main(demo: dict[str, Any]) -> None:
         rated = await patient.call("POST", f"/orders/{order['id']}/rating", {"stars": 5, "tags": [], "text": "很耐心，谢谢！"})
         print("   rated", rated["rating"]["stars"], "stars")
 
-        print("5. an order that nobody answers")
+        print("6. an order that nobody answers")
         order = await order_and_pay(patient, demo, mine[0]["id"], doctor_id, [])
         left = (datetime.fromisoformat(order["deadline_at"]) - datetime.fromisoformat(order["paid_at"])).total_seconds()
         if left > PATIENCE_SECONDS:

@@ -55,6 +55,7 @@ async def _refunded(http: aiohttp.ClientSession, product: Product, prepay_id: st
 async def test_the_readme_example_goes_through(product: Product, capsys: pytest.CaptureFixture[str]) -> None:
     await example(product.demo)
     printed = capsys.readouterr().out
+    assert "after the withdrawal: 403 record.access_denied" in printed
     assert "the last reply closes: quota" in printed
     assert printed.endswith("done\n")
 
