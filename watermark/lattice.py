@@ -185,6 +185,7 @@ def _follow(found: Residue, seed: _Seed) -> Lattice | None:
     nodes = _nodes(found, seed.centre, step, round(reach))
     model = np.array([[*seed.first, 0.0], [*seed.second, 0.0], [0.0, 0.0, 1.0]])
     model[:2, 2] = -model[:2, :2] @ np.array(seed.centre)
+    model[:2, 2] += _first_phase(found, nodes[:_FEWEST], model, round(reach))
     pixels, cycles, _ = _measure(found, nodes, model, round(reach), refit=True)
     if len(pixels) < _FEWEST or _explained(pixels, cycles, grown := _fit(pixels, cycles, model)) < _AGREEING:
         return None
@@ -193,6 +194,16 @@ def _follow(found: Residue, seed: _Seed) -> Lattice | None:
     if len(pixels) < _FEWEST:
         return None
     return Lattice(homography=_fit(pixels, cycles, grown), quality=clear)
+
+
+def _first_phase(found: Residue, nearest: Matrix, model: Matrix, reach: int) -> Vector:
+    """What phases round the seed are beyond the model's, in cycles. Without it, half of them may lie a cycle off."""
+    if len(nearest) == 0:
+        return np.zeros(2)
+    got = _phases(found, model, nearest, reach)
+    placed = cv2.perspectiveTransform(nearest[:, None], model)[:, 0]
+    mean = (got.clear[:, None] * np.exp(2j * np.pi * (got.cycles - placed))).sum(axis=0)
+    return np.asarray(np.angle(mean) / (2.0 * np.pi))
 
 
 def _measure(found: Residue, nodes: Matrix, model: Matrix, reach: int, *, refit: bool) -> tuple[Matrix, Matrix, float]:
