@@ -1,0 +1,121 @@
+import { type ChangeEvent, type KeyboardEvent, type ReactNode, useEffect, useRef } from "react";
+import { useExplain, useRealtime, useTranslate } from "../react/context";
+import { ApiError } from "../api/errors";
+import type { Part } from "../socket/outbox";
+import { type DraftFile, type DraftHolder, MOST_LETTERS, partsOf, useDraft } from "./draft";
+import { Icon } from "./icons";
+import { clock } from "./levels";
+import { LONGEST_MS, type Recorder, useRecorder } from "./recorder";
+import { VoicePlayer } from "./Voice";
+
+const TYPING_EVERY_MS = 3_000;
+const PICTURES = "image/jpeg,image/png,image/webp,image/heic,image/heif";
+
+interface Props {
+  conversationId: string;
+  /** Send it. False (a question was answered with no): what was written stays. */
+  onSend: (parts: Part[]) => boolean | Promise<boolean>;
+  /** More buttons beside those for pictures and voice. */
+  tools?: ReactNode;
+  /** Above the field: what there is to know before sending. */
+  note?: ReactNode;
+  placeholder?: string;
+}
+
+/** Words, pictures and voice of one message. Enter sends where there is a keyboard, Shift+Enter begins a new line. */
+export function Composer({ conversationId, onSend, tools, note, placeholder }: Props): ReactNode {
+  const t = useTranslate();
+  const live = useRealtime();
+  const [draft, holder] = useDraft(conversationId);
+  const recorder = useRecorder(({ blob, durationMs }) => holder.add("voice", blob, durationMs));
+  const field = useRef<HTMLTextAreaElement>(null);
+  const file = useRef<HTMLInputElement>(null);
+  const typed = useRef(0);
+  const parts = partsOf(draft);
+
+  useEffect(() => {
+    const area = field.current;
+    if (area === null) return;
+    area.style.height = "auto";
+    area.style.height = `${String(Math.min(area.scrollHeight + 2, 160))}px`;
+  }, [draft.text]);
+
+  const write = (event: ChangeEvent<HTMLTextAreaElement>): void => {
+    holder.setText(event.target.value);
+    if (event.timeStamp - typed.current < TYPING_EVERY_MS) return;
+    typed.current = event.timeStamp;
+    live.saysTyping(conversationId);
+  };
+  const choose = (event: ChangeEvent<HTMLInputElement>): void => {
+    for (const each of event.target.files ?? []) holder.add("image", each);
+    event.target.value = "";
+  };
+  const send = async (): Promise<void> => {
+    if (parts === null) return;
+    if (await onSend(parts)) holder.clear();
+    field.current?.focus();
+  };
+  const keys = (event: KeyboardEvent): void => {
+    const desk = matchMedia("(pointer: fine)").matches;
+    if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing || !(desk || event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    void send();
+  };
+  return (
+    <form className="yz-composer" onSubmit={(event) => { event.preventDefault(); void send(); }}>
+      {note}
+      {draft.files.length > 0 && (
+        <ul className="yz-composer__files">
+          {draft.files.map((each) => <li key={each.id}><FileView file={each} holder={holder} /></li>)}
+        </ul>
+      )}
+      {recorder.problem !== null && <p className="yz-composer__problem" role="alert">{t(`chat.record.${recorder.problem}`)}</p>}
+      {recorder.state === "idle" ? (
+        <div className="yz-composer__row">
+          <div className="yz-composer__tools">
+            <input ref={file} type="file" accept={PICTURES} multiple hidden onChange={choose} data-testid="picture-input" />
+            <button type="button" className="yz-tool" disabled={holder.room() <= 0} onClick={() => file.current?.click()} aria-label={t("chat.addImage")} title={t("chat.addImage")}><Icon name="image" /></button>
+            <button type="button" className="yz-tool" disabled={holder.room() <= 0} onClick={recorder.start} aria-label={t("chat.addVoice")} title={t("chat.addVoice")}><Icon name="voice" /></button>
+            {tools}
+          </div>
+          <textarea
+            ref={field} className="yz-composer__field" rows={1} value={draft.text} maxLength={MOST_LETTERS} onChange={write} onKeyDown={keys}
+            aria-label={t("chat.write")} placeholder={placeholder ?? t("chat.write.placeholder")}
+          />
+          <button type="submit" className="yz-composer__send" disabled={parts === null} aria-label={t("chat.send")} title={t("chat.send")}><Icon name="send" /></button>
+        </div>
+      ) : <RecordingBar recorder={recorder} />}
+    </form>
+  );
+}
+
+function FileView({ file, holder }: { file: DraftFile; holder: DraftHolder }): ReactNode {
+  const t = useTranslate();
+  const explain = useExplain();
+  return (
+    <div className="yz-file" data-kind={file.kind} data-state={file.state}>
+      {file.kind === "image" ? <img src={file.url} alt={t("chat.image")} /> : <VoicePlayer url={file.url} blob={file.blob} durationMs={file.durationMs} />}
+      {file.state === "uploading" && <span className="yz-file__state" role="status">{t("chat.uploading")}…</span>}
+      {file.state === "failed" && (
+        <button type="button" className="yz-file__state" onClick={() => holder.retry(file.id)} title={explain(new ApiError(file.code ?? "unknown", "invalid"))}>{t("chat.upload.failed")}</button>
+      )}
+      <button type="button" className="yz-file__remove" onClick={() => holder.remove(file.id)} aria-label={t("chat.remove")}><Icon name="close" /></button>
+    </div>
+  );
+}
+
+function RecordingBar({ recorder }: { recorder: Recorder }): ReactNode {
+  const t = useTranslate();
+  return (
+    <div className="yz-recording" role="group" aria-label={t("chat.voice")}>
+      <span className="yz-recording__dot" aria-hidden="true" />
+      <span className="yz-recording__time">{clock(recorder.elapsedMs)} / {clock(LONGEST_MS)}</span>
+      <span className="yz-recording__levels" aria-hidden="true">
+        {recorder.levels.map((level, index) => <i key={index} style={{ height: `${String(Math.max(8, level * 100))}%` }} />)}
+      </span>
+      <span className="yz-hidden" role="status">{t(recorder.state === "starting" ? "chat.record.starting" : "chat.record.recording")}</span>
+      <button type="button" className="yz-button yz-button--quiet" onClick={recorder.cancel}>{t("common.cancel")}</button>
+      <button type="button" className="yz-button" disabled={recorder.state !== "recording"} onClick={recorder.finish}>{t("chat.record.finish")}</button>
+    </div>
+  );
+}

@@ -1,0 +1,173 @@
+import { type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { Virtualizer, type VirtualizerHandle } from "virtua";
+import { usePreferences, useRealtime, useRuntime, useTranslate } from "../react/context";
+import type { Message } from "../socket/conversation";
+import type { Conversation } from "../socket/realtime";
+import { Bubble, PendingBubble } from "./Bubble";
+import { Icon } from "./icons";
+import { type Row, mayRecall, rowsOf } from "./rows";
+
+export const RECALL_MS = 2 * 60_000;
+const NEAR_PX = 80;
+
+interface Props {
+  conversation: Conversation;
+  ownAccountId: string;
+  /** How long a message may be taken back; null where this account's never can. The server has the last word. */
+  recallMs?: number | null;
+  onRecall: (message: Message) => void;
+  /** What else can be done with a message, such as keeping it. */
+  actions?: (message: Message, own: boolean) => ReactNode;
+  /** Before the first message when all are here. */
+  head?: ReactNode;
+  /** A picture laid over all of it, repeated: the mark of who looks. */
+  mark?: { url: string; width: number; height: number } | null;
+}
+
+/** A conversation from its beginning to now; only what is near the window is in the page. Stays at the end while one is there. */
+export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, onRecall, actions, head, mark }: Props): ReactNode {
+  const { log, pending, typing } = conversation;
+  const t = useTranslate();
+  const live = useRealtime();
+  const { clock } = useRuntime();
+  const rows = useMemo(() => rowsOf(log, pending, ownAccountId), [log, pending, ownAccountId]);
+  const pictures = useMemo(() => picturesOf(rows), [rows]);
+  const [older, setOlder] = useState(false); // history is being put in front: keep the place from the end
+  const [behind, setBehind] = useState(false); // not at the end
+  const [now, setNow] = useState(() => clock.now());
+  const list = useRef<VirtualizerHandle>(null);
+  const frame = useRef<HTMLDivElement>(null);
+  const end = useRef(true);
+  const last = rows.at(-1);
+  const ownLast = last?.kind === "pending";
+  const typist = typing.find((id) => id !== ownAccountId);
+
+  useEffect(() => {
+    const timer = setInterval(() => setNow(clock.now()), 5_000); // until what can be taken back no longer can
+    return () => clearInterval(timer);
+  }, [clock]);
+  useLayoutEffect(() => {
+    if (ownLast) end.current = true;
+    if (end.current) toEnd(frame.current, list.current, rows.length);
+  }, [last?.key, ownLast, rows.length, typist]);
+  useEffect(() => {
+    const box = frame.current;
+    if (box === null) return undefined;
+    const observer = new ResizeObserver(() => {
+      if (end.current) box.scrollTop = box.scrollHeight; // a keyboard opened, a picture came
+    });
+    observer.observe(box);
+    if (box.firstElementChild !== null) observer.observe(box.firstElementChild);
+    return () => observer.disconnect();
+  }, []);
+  useEffect(() => {
+    const seen = (): void => {
+      if (document.visibilityState === "visible" && log.seq > 0 && readUpTo(log, ownAccountId) < lastOfOthers(log.messages, ownAccountId)) live.markRead(log.conversationId);
+    };
+    seen();
+    document.addEventListener("visibilitychange", seen);
+    return () => document.removeEventListener("visibilitychange", seen);
+  }, [live, log, ownAccountId]);
+
+  const loadOlder = async (): Promise<void> => {
+    if (older || log.first <= 1) return;
+    setOlder(true);
+    try {
+      await live.loadOlder(log.conversationId);
+    } catch {
+      // The button stays and can be pressed again.
+    }
+    requestAnimationFrame(() => setOlder(false));
+  };
+  const scrolled = (): void => {
+    const box = frame.current;
+    if (box === null) return;
+    end.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+    setBehind(!end.current);
+    if (box.scrollTop < NEAR_PX && log.first > 1) void loadOlder();
+  };
+  return (
+    <div className="yz-chat">
+      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard */}
+      <div ref={frame} className="yz-chat__scroll" role="log" aria-label={t("chat.log")} tabIndex={0} onScroll={scrolled}>
+        <div className="yz-chat__rows">
+          {log.first > 1
+            ? <button type="button" className="yz-link yz-chat__older" disabled={older} onClick={() => void loadOlder()}>{older ? t("common.loading") : t("chat.older")}</button>
+            : head}
+          {rows.length === 0 && <p className="yz-tombstone">{t("chat.empty")}</p>}
+          <Virtualizer ref={list} scrollRef={frame} shift={older} bufferSize={400}>
+            {rows.map((row) => (
+              <div key={row.key} className="yz-chat__row">
+                <RowView row={row} pictures={pictures} actions={actions} onRecall={(m) => (recallMs !== null && mayRecall(m, ownAccountId, now, recallMs) ? () => onRecall(m) : null)} />
+              </div>
+            ))}
+          </Virtualizer>
+          <p className="yz-chat__typing" aria-live="polite">{typist === undefined ? "" : t("chat.typing")}</p>
+        </div>
+      </div>
+      {mark && <div className="yz-chat__mark" aria-hidden="true" style={{ backgroundImage: `url("${mark.url}")`, backgroundSize: `${String(mark.width)}px ${String(mark.height)}px` }} />}
+      {behind && (
+        <button type="button" className="yz-chat__down" onClick={() => { end.current = true; toEnd(frame.current, list.current, rows.length); }}>
+          <Icon name="down" /><span className={log.unread > 0 ? "" : "yz-hidden"}>{t("chat.newer")}</span>
+        </button>
+      )}
+    </div>
+  );
+}
+
+interface RowProps {
+  row: Row;
+  pictures: readonly string[];
+  actions: Props["actions"];
+  onRecall: (message: Message) => (() => void) | null;
+}
+
+function RowView({ row, pictures, actions, onRecall }: RowProps): ReactNode {
+  if (row.kind === "day") return <Day at={row.at} />;
+  if (row.kind === "system") return <SystemLine row={row} />;
+  if (row.kind === "pending") return <PendingBubble item={row.item} first={row.first} />;
+  return <Bubble row={row} pictures={pictures} actions={actions?.(row.message, row.own)} onRecall={onRecall(row.message)} />;
+}
+
+function Day({ at }: { at: string }): ReactNode {
+  const t = useTranslate();
+  const { clock } = useRuntime();
+  const { language } = usePreferences();
+  const [now] = useState(() => clock.now());
+  const date = new Date(at);
+  const days = Math.round((new Date(now).setHours(0, 0, 0, 0) - new Date(at).setHours(0, 0, 0, 0)) / 86_400_000);
+  const name = days === 0 ? t("chat.today") : days === 1 ? t("chat.yesterday") : date.toLocaleDateString(language, { month: "long", day: "numeric", weekday: "short" });
+  return <p className="yz-chat__day"><time dateTime={at}>{name}</time></p>;
+}
+
+function SystemLine({ row }: { row: Extract<Row, { kind: "system" }> }): ReactNode {
+  const t = useTranslate();
+  const { event } = row;
+  if (event.name === "gift") return <p className="yz-chat__system">{t("chat.gift", { count: event.count })}</p>;
+  if (event.name !== "closed") return <p className="yz-chat__system">{t(`chat.${event.name}`)}</p>;
+  return (
+    <p className="yz-chat__system" data-closed>
+      {t(isCause(event.cause) ? `chat.closed.${event.cause}` : "chat.closed.finished")}
+      {event.reason !== null && <><br />{t("chat.closed.reason", { reason: event.reason })}</>}
+    </p>
+  );
+}
+
+const CAUSES = ["quota", "expired", "finished", "cancelled", "declined", "after_sales"] as const;
+const isCause = (cause: string): cause is (typeof CAUSES)[number] => (CAUSES as readonly string[]).includes(cause);
+
+function picturesOf(rows: readonly Row[]): string[] {
+  return rows.flatMap((row) => (row.kind === "message" ? row.message.parts.flatMap((part) => (part.kind === "image" ? [part.media_id] : [])) : []));
+}
+
+const readUpTo = (log: Conversation["log"], own: string): number => log.receipts[own]?.read_seq ?? 0;
+
+function lastOfOthers(messages: readonly Message[], own: string): number {
+  return messages.findLast((m) => m.sender.account_id !== own)?.seq ?? 0;
+}
+
+function toEnd(box: HTMLElement | null, list: VirtualizerHandle | null, count: number): void {
+  if (count === 0) return;
+  list?.scrollToIndex(count - 1, { align: "end" });
+  if (box !== null) requestAnimationFrame(() => (box.scrollTop = box.scrollHeight));
+}

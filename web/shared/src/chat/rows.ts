@@ -1,0 +1,116 @@
+/**
+ * What a conversation looks like, line by line. Pure: the log and what waits to be sent in, rows out. Every row has a key that stays its
+ * own while the conversation grows at either end.
+ */
+import type { Log, Message } from "../socket/conversation";
+import type { OutboxItem } from "../socket/outbox";
+
+/** How far an own message has come. */
+export type Progress = "sent" | "delivered" | "read";
+
+export type SystemEvent =
+  | { name: "opened" }
+  | { name: "gift"; count: number }
+  | { name: "referred" }
+  /** `reason`: the doctor's own words where they gave the order back. */
+  | { name: "closed"; cause: string; reason: string | null };
+
+export type Row =
+  | { kind: "day"; key: string; at: string }
+  | { kind: "system"; key: string; message: Message; event: SystemEvent }
+  | {
+      kind: "message"; key: string; message: Message; own: boolean; progress: Progress;
+      /** The first of several by one sender in a row. */
+      first: boolean;
+      /** A later message says that it corrects this one. */
+      corrected: boolean;
+      /** What this one corrects, where that is still here. */
+      corrects: Message | null;
+    }
+  | { kind: "pending"; key: string; item: OutboxItem; first: boolean };
+
+const GROUP_MS = 5 * 60_000;
+
+export function rowsOf(log: Log, pending: readonly OutboxItem[], ownAccountId: string): Row[] {
+  const others = Object.values(log.receipts).filter((receipt) => receipt.account_id !== ownAccountId);
+  const lowest = (mark: "delivered_seq" | "read_seq"): number => (others.length === 0 ? 0 : Math.min(...others.map((each) => each[mark])));
+  const delivered = lowest("delivered_seq");
+  const read = lowest("read_seq");
+  const bySeq = new Map(log.messages.map((message) => [message.seq, message]));
+  const corrected = new Set(log.messages.filter((m) => m.corrects !== null && !m.recalled).map((m) => m.corrects));
+  const rows: Row[] = [];
+  let day = "";
+  let before: Message | null = null;
+  for (const message of log.messages) {
+    if (message.kind === "recall" || message.kind === "settled") continue; // a recall shows where the recalled one was
+    const at = new Date(message.sent_at);
+    if (at.toDateString() !== day) {
+      day = at.toDateString();
+      rows.push({ kind: "day", key: `day-${String(message.seq)}`, at: message.sent_at });
+      before = null;
+    }
+    const event = eventOf(message);
+    if (event !== null) {
+      rows.push({ kind: "system", key: `s-${String(message.seq)}`, message, event });
+      before = null;
+      continue;
+    }
+    const own = message.sender.account_id === ownAccountId;
+    const progress: Progress = read >= message.seq ? "read" : delivered >= message.seq ? "delivered" : "sent";
+    rows.push({
+      kind: "message", key: `m-${String(message.seq)}`, message, own, progress, first: !follows(before, message),
+      corrected: corrected.has(message.seq),
+      corrects: message.corrects === null ? null : (bySeq.get(message.corrects) ?? null),
+    });
+    before = message;
+    if (message.closes !== null && !message.recalled) {
+      const cause = message.closes;
+      rows.push({ kind: "system", key: `c-${String(message.seq)}`, message, event: { name: "closed", cause, reason: null } });
+      before = null;
+    }
+  }
+  pending.forEach((item, index) => {
+    const first = index === 0 && before?.sender.account_id !== ownAccountId;
+    rows.push({ kind: "pending", key: `p-${item.client_id}`, item, first });
+  });
+  return rows;
+}
+
+function follows(before: Message | null, message: Message): boolean {
+  return (
+    before !== null && before.sender.account_id === message.sender.account_id && !before.recalled &&
+    Date.parse(message.sent_at) - Date.parse(before.sent_at) < GROUP_MS
+  );
+}
+
+function eventOf(message: Message): SystemEvent | null {
+  const data: Record<string, unknown> = message.parts.map((part) => (part.kind === "system" ? part.data : null)).find((each) => each !== null) ?? {};
+  switch (message.kind) {
+    case "opened":
+      return { name: "opened" };
+    case "gift":
+      return { name: "gift", count: Number(data["count"] ?? 1) };
+    case "referred":
+      return { name: "referred" };
+    case "closed": {
+      const reason = data["reason"];
+      const own = typeof reason === "string" && reason !== message.closes ? reason : null;
+      return { name: "closed", cause: message.closes ?? "finished", reason: own };
+    }
+    default:
+      return null;
+  }
+}
+
+/** The words of a message, for quoting and for copying. */
+export function textOf(message: Message): string {
+  return message.parts.flatMap((part) => (part.kind === "text" ? [part.text] : [])).join("\n");
+}
+
+/** Whether its sender may still take it back: the server decides, this says whether it is worth asking. */
+export function mayRecall(message: Message, ownAccountId: string, now: number, windowMs: number): boolean {
+  return (
+    message.kind === "message" && !message.recalled && message.sender.account_id === ownAccountId &&
+    now - Date.parse(message.sent_at) < windowMs
+  );
+}
