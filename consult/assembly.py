@@ -10,7 +10,7 @@ from consult.deadlines import Deadlines
 from consult.domain.reminders import DEFAULT_LADDER, Ladder
 from consult.events import consumers
 from consult.http import routes
-from consult.mongo import MongoDesks, MongoNotices, MongoOrders, MongoPlaces, MongoReminders, MongoTasks
+from consult.mongo import MongoDesks, MongoFairness, MongoNotices, MongoOrders, MongoPlaces, MongoReminders, MongoTasks
 from consult.ports import (
     ClockOk,
     Consents,
@@ -30,6 +30,7 @@ from consult.service.announcer import OrderAnnouncer
 from consult.service.consults import ConsultService
 from consult.service.conversations import ConsultDirectory, ConsultOpener, MediaOwners
 from consult.service.desk import DeskService, DoctorBoard
+from consult.service.fairness import FairnessService
 from consult.service.figures import FigureBook
 from consult.service.notices import NoticeService
 from consult.service.orders import OrderService, OrderSettings
@@ -73,6 +74,7 @@ class Consult:
     notices: NoticeService
     tasks: TaskService
     reminders: ReminderService
+    fairness: FairnessService
     projection: OrderProjection
     deadlines: Deadlines
     media_owners: MediaOwners
@@ -118,6 +120,7 @@ def assemble(
     access = OrderAccess(orders, log, audit, clock)
     notices = NoticeService(MongoNotices(database), live, clock, pushes)
     tasks = TaskService(MongoTasks(database, parts.keyring), audit, relay, clock)
+    fairness = FairnessService(MongoFairness(database, parts.keyring), access, notices, tasks, audit, relay, clock)
     reminders = ReminderService(MongoReminders(database), log, notices, tasks, texts, audit, relay, clock, clock_ok, ladder)
     figures = FigureBook(desks)
     board = DoctorBoard(doctors, desks, figures, clock)
@@ -162,9 +165,10 @@ def assemble(
         notices=notices,
         tasks=tasks,
         reminders=reminders,
-        projection=OrderProjection(orders, log, notices, reminders, relay, clock),
+        fairness=fairness,
+        projection=OrderProjection(orders, log, notices, reminders, fairness, relay, clock),
         deadlines=Deadlines(orders, orders, places, payments, log, relay, clock, clock_ok),
         media_owners=MediaOwners(orders, log),
-        consumers=consumers(payments, consults, desk, reminders),
-        routes=tuple(routes(order_service, payments, consults, desk, board, notices, tasks, reminders, clock)),
+        consumers=consumers(payments, consults, desk, reminders, fairness),
+        routes=tuple(routes(order_service, payments, consults, desk, board, notices, tasks, reminders, fairness, clock)),
     )

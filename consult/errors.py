@@ -67,3 +67,9 @@ class TaskTransitionRefused(DomainError):
     code = "task.transition_refused"
     kind = ErrorKind.CONFLICT
     title = "The task is not in a state in which you can do this; somebody else may have it."
+
+
+class ReplyFlagNotFound(DomainError):
+    code = "reply_flag.not_found"
+    kind = ErrorKind.NOT_FOUND
+    title = "There is no such flagged reply."

@@ -4,13 +4,18 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from consult.service.consults import ConsultService
 from consult.service.desk import DeskService
+from consult.service.fairness import FairnessService
 from consult.service.payments import OrderPaymentService
 from consult.service.reminders import ReminderService
 from server.kernel.outbox import Event
 
 
 def consumers(
-    payments: OrderPaymentService, consults: ConsultService, desk: DeskService, reminders: ReminderService
+    payments: OrderPaymentService,
+    consults: ConsultService,
+    desk: DeskService,
+    reminders: ReminderService,
+    fairness: FairnessService,
 ) -> Mapping[str, Callable[[Event], Awaitable[None]]]:
     """Each action with what is to be called for its events; give them to `Relay.on`."""
     return {
@@ -20,6 +25,8 @@ def consumers(
         "consult.order_refunded": payments.order_refunded,
         "consult.order_rated": consults.order_rated,
         "consult.record_access_changed": consults.record_access_changed,
+        "consult.reply_flagged": fairness.reply_flagged,
+        "consult.reply_contested": fairness.reply_contested,
         "consult.reminder_due": reminders.reminder_due,
         "consult.desk_settings_changed": desk.desk_settings_changed,
     }

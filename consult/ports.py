@@ -8,6 +8,7 @@ from accounts.domain.consents import Consent
 from accounts.domain.doctors import Doctor, DoctorPage, DoctorQuery
 from accounts.domain.patients import Patient
 from consult.domain.desk import DeskSettings, Figures, QuickReply
+from consult.domain.fairness import ReplyFlag, Said
 from consult.domain.log import ConsultState, Policy
 from consult.domain.notices import Notice
 from consult.domain.order import DueOrder, Order, Rating, StartedPayment
@@ -312,6 +313,28 @@ class ReminderRepository(Protocol):
         ...
 
     async def save_ladder(self, hospital_id: str, ladder: Ladder, event: Event) -> None: ...
+
+
+class FairnessRepository(Protocol):
+    """Flags of replies, and a doctor's last replies by keyed digests."""
+
+    async def digest(self, hospital_id: str, words: str) -> bytes: ...
+
+    async def list_said(self, hospital_id: str, doctor_id: str) -> Sequence[Said]: ...
+
+    async def remember(self, hospital_id: str, doctor_id: str, said: Said) -> None: ...
+
+    async def insert(self, flag: ReplyFlag, event: Event) -> None:
+        """Unless the reply has one."""
+        ...
+
+    async def find(self, hospital_id: str, flag_id: str) -> ReplyFlag | None: ...
+
+    async def list_of(self, hospital_id: str, order_id: str) -> Sequence[ReplyFlag]: ...
+
+    async def contest(self, flag: ReplyFlag, reason: str, at: datetime, event: Event) -> bool:
+        """While it was not contested."""
+        ...
 
 
 class TaskRepository(Protocol):

@@ -27,6 +27,7 @@ class NoticeKind(StrEnum):
     REFUNDED = "refunded"
     RATED = "rated"
     TIME_LEFT = "time_left"
+    REPLY_FLAGGED = "reply_flagged"
     RECORD_ACCESS_CHANGED = "record_access_changed"
     CRITICAL_VALUE = "critical_value"
 
@@ -43,6 +44,7 @@ DATA: Final[Mapping[NoticeKind, frozenset[str]]] = MappingProxyType(
         NoticeKind.REFUNDED: frozenset({"amount_fen"}),
         NoticeKind.RATED: frozenset({"stars"}),
         NoticeKind.TIME_LEFT: frozenset({"conversation_id", "minutes_left", "deadline_at"}),
+        NoticeKind.REPLY_FLAGGED: frozenset({"conversation_id", "seq", "flaw"}),
         NoticeKind.RECORD_ACCESS_CHANGED: frozenset({"granted"}),
         NoticeKind.CRITICAL_VALUE: frozenset({"critical_id", "record_id", "task_id"}),
     }
@@ -61,6 +63,7 @@ TEXTS: Final[Mapping[NoticeKind, tuple[str, str]]] = MappingProxyType(
         NoticeKind.REFUNDED: ("退款成功", "这次咨询的费用已按原路退回。"),
         NoticeKind.RATED: ("新的评价", "有一位患者评价了您的咨询。"),
         NoticeKind.TIME_LEFT: ("请尽快回复", "有一位患者仍在等待您的回复，咨询即将到时。"),
+        NoticeKind.REPLY_FLAGGED: ("关于医生的回复", "医生的一条回复可能过于简短或与他人相同，如有异议可以申诉。"),
         NoticeKind.RECORD_ACCESS_CHANGED: ("病历授权变更", "患者更改了本次咨询的病历查看授权。"),
         NoticeKind.CRITICAL_VALUE: ("危急值提醒", "有一项检查结果需要您立即处理，请登录查看。"),
     }

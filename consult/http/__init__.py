@@ -18,11 +18,13 @@ from consult.errors import (
     QuickRepliesFull,
     QuickReplyNotFound,
 )
+from consult.http.fairness import fairness_routes
 from consult.http.notices import notice_routes
 from consult.http.reminders import reminder_routes
 from consult.http.tasks import task_routes
 from consult.service.consults import ConsultService
 from consult.service.desk import DeskService, DoctorBoard, ListedDoctor
+from consult.service.fairness import FairnessService
 from consult.service.notices import NoticeService
 from consult.service.orders import OrderRequest, OrderService
 from consult.service.payments import OrderPaymentService
@@ -72,6 +74,7 @@ def routes(
     notices: NoticeService,
     tasks: TaskService,
     reminders: ReminderService,
+    fairness: FairnessService,
     clock: Clock,
 ) -> list[Route]:
     """All routes of this package."""
@@ -87,6 +90,7 @@ def routes(
         *notice_routes(notices),
         *task_routes(tasks),
         *reminder_routes(reminders),
+        *fairness_routes(fairness, conceal),
     ]
 
 

@@ -3,10 +3,12 @@
 from typing import Final
 
 from consult.domain.desk import DESK_SETTINGS, QUICK_REPLIES
+from consult.domain.fairness import REPLY_FLAGS
 from consult.domain.order import ORDERS
 from consult.domain.reminders import REMINDER_POLICIES, REMINDERS
 from consult.domain.tasks import TASKS
 from consult.mongo.desk import DESK_INDEXES, MongoDesks, MongoPlaces
+from consult.mongo.fairness import FAIRNESS_INDEXES, MongoFairness
 from consult.mongo.notices import NOTICE_INDEXES, NOTICES, MongoNotices
 from consult.mongo.orders import ORDER_INDEXES, MongoOrders
 from consult.mongo.reminders import REMINDER_INDEXES, MongoReminders
@@ -19,8 +21,19 @@ INDEXES: Final[Indexes] = {
     NOTICES: NOTICE_INDEXES,
     TASKS: TASK_INDEXES,
     **REMINDER_INDEXES,
+    **FAIRNESS_INDEXES,
 }
 
-OUTBOXES: Final = (ORDERS, DESK_SETTINGS, QUICK_REPLIES, TASKS, REMINDERS, REMINDER_POLICIES)
+OUTBOXES: Final = (ORDERS, DESK_SETTINGS, QUICK_REPLIES, TASKS, REMINDERS, REMINDER_POLICIES, REPLY_FLAGS)
 
-__all__ = ["INDEXES", "OUTBOXES", "MongoDesks", "MongoNotices", "MongoOrders", "MongoPlaces", "MongoReminders", "MongoTasks"]
+__all__ = [
+    "INDEXES",
+    "OUTBOXES",
+    "MongoDesks",
+    "MongoFairness",
+    "MongoNotices",
+    "MongoOrders",
+    "MongoPlaces",
+    "MongoReminders",
+    "MongoTasks",
+]

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from consult.domain.log import DOCTOR, ConsultState, facts_of, fold
-from consult.domain.notices import Notice, notices_of_entry, occasions_of_entry
+from consult.domain.notices import MOST_REPLY_NOTICES, Notice, notices_of_entry, occasions_of_entry
 from consult.domain.order import ORDERS
 from consult.ports import Log, OrderRepository, Outboxes
+from consult.service.fairness import FairnessService
 from consult.service.notices import NoticeService
 from consult.service.reminders import ReminderService
 from consult.service.settlement import settled_event
@@ -31,6 +32,7 @@ class _Effects:
     conversation_id: str = ""
     notices: list[Notice] = field(default_factory=list)
     occasions: list[Occasion] = field(default_factory=list)
+    replies: list[Entry] = field(default_factory=list)
     opened: bool = False
     answered: bool = False
 
@@ -43,6 +45,8 @@ class _Effects:
         self.notices.extend(notices)
         self.occasions.extend(occasions_of_entry(entry, state, notices, at))
         self.opened |= draft.kind is EntryKind.OPENED
+        if draft.kind is EntryKind.MESSAGE and draft.role == DOCTOR and len(state.counted) <= MOST_REPLY_NOTICES:
+            self.replies.append(entry)
         first_reply = draft.kind is EntryKind.MESSAGE and draft.role == DOCTOR and len(state.counted) == 1
         self.answered |= first_reply or draft.closes is not None
 
@@ -58,6 +62,7 @@ class OrderProjection:
         log: Log,
         notices: NoticeService,
         reminders: ReminderService,
+        fairness: FairnessService,
         relay: Outboxes,
         clock: Clock,
     ) -> None:
@@ -65,6 +70,7 @@ class OrderProjection:
         self._log = log
         self._notices = notices
         self._reminders = reminders
+        self._fairness = fairness
         self._relay = relay
         self._clock = clock
         self._states: OrderedDict[str, ConsultState] = OrderedDict()
@@ -125,6 +131,8 @@ class OrderProjection:
         await self._notices.tell(told.notices, push=False)
         if self._notices.pushes is not None:
             await self._notices.pushes.tell(told.occasions)
+        for reply in told.replies:
+            await self._fairness.look_at(reply, state)
         if told.answered:
             await self._reminders.settled(state)
         event = settled_event(state.order_id, state.hospital_id, facts, self._clock.now())

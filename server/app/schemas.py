@@ -43,7 +43,7 @@ def listed_routes() -> tuple[Route, ...]:
     """Every route of the product, without anything behind it."""
     return (
         *accounts.http.routes(*[_UNMADE] * 7),
-        *consult.http.routes(*[_UNMADE] * 9),
+        *consult.http.routes(*[_UNMADE] * 10),
         *im.http.routes(*[_UNMADE] * 4),
         *media.http.routes(_UNMADE),
         *ehr_view.http.routes(_UNMADE),

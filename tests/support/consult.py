@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from accounts.domain.consents import Consent, Language
@@ -30,6 +31,10 @@ from server.kernel.outbox import Relay, event_of
 from tests.support.clock import ManualClock
 
 CONSENT = ConsentGiven("2026-01", "a" * 64, True)
+
+
+_WORDS = count(1)
+"""So that nobody says what they said before."""
 
 
 class FakeDoctors:
@@ -250,8 +255,10 @@ class Case:
         )
         await self.world.consult.payments.refund_succeeded(event)
 
-    async def say(self, who: Actor, text: str = "您好", client_id: str | None = None) -> Appended:
-        command = SendMessage(who.account_id, client_id or new_id(), ({"kind": "text", "text": text},))
+    async def say(self, who: Actor, text: str | None = None, client_id: str | None = None) -> Appended:
+        command = SendMessage(
+            who.account_id, client_id or new_id(), ({"kind": "text", "text": text or f"您好，这是第 {next(_WORDS)} 次说话"},)
+        )
         return await self.world.log.send(who, self.order.conversation_id, command)
 
     async def recall(self, who: Actor, seq: int) -> Appended:
