@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from html.parser import HTMLParser
 from typing import Any, Final
 
+from ehr_view.cda import read_cda
 from ehr_view.domain.records import (
     ExamReport,
     Flag,
@@ -59,6 +60,9 @@ _FLAGS: Final[Mapping[str, Flag]] = {
 }
 _MARKED: Final = re.compile(r"【([^【】\n]{1,30})】")
 _DEAD: Final = frozenset({"entered-in-error", "cancelled"})
+_XML: Final = frozenset(
+    {"application/xml", "text/xml", "application/hl7-cda+xml", "application/cda+xml", "application/hl7-v3+xml"}
+)
 _MOST_DEPTH: Final = 5
 _BREAKS: Final = frozenset({"p", "br", "div", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol"})
 
@@ -254,10 +258,23 @@ def split_sections(text: str) -> tuple[Section, ...]:
     return tuple(sections)
 
 
-def attachment_text(content_type: str, data: str) -> str:
-    """The text of base64 data. What is no text is said to be so. Raises ValueError for what is not base64."""
+class OtherPersonsDocument(ValueError):
+    """A document that names another person as its patient."""
+
+
+def attachment_text(content_type: str, data: str, number: str | None = None) -> str:
+    """The text of base64 data; of a CDA document its sections. What is no text is said to be so.
+
+    Raises ValueError for what is not base64 or no safe XML, OtherPersonsDocument for a document whose patient has another
+    resident identity number than `number`.
+    """
     kind, _, words = content_type.partition(";")
     kind = kind.strip().lower()
+    if kind in _XML:
+        document = read_cda(base64.b64decode(data, validate=False))
+        if number is not None and document.numbers and number.upper() not in document.numbers:
+            raise OtherPersonsDocument
+        return document.text
     if not kind.startswith("text/") and kind not in ("application/xhtml+xml", ""):
         return f"这份文书的格式是 {kind or '未知'}，此处不能显示，请在医院系统中查看。"
     try:

@@ -62,8 +62,9 @@ class FhirHospital:
             return Chart((), is_known=False)
         ids = [str(person["id"]) for person in people]
         texts: dict[str, str] = {}
+        number = patient.id_number if patient.id_type == "resident" else None
         missing: list[Missing] = []
-        parts = await asyncio.gather(*(self._part(kind, ids, until, texts, missing) for kind in _PARTS))
+        parts = await asyncio.gather(*(self._part(kind, ids, until, texts, missing, number) for kind in _PARTS))
         found = dict(zip(_PARTS, parts, strict=True))
         if all(part.failure is not None and not part.resources for part in found.values()):
             raise RecordSourceUnavailable
@@ -105,29 +106,46 @@ class FhirHospital:
             raise RecordIdentityMismatch
         return found.resources[:5]
 
-    async def _part(self, kind: str, ids: Sequence[str], until: float, texts: dict[str, str], missing: list[Missing]) -> Found:
+    async def _part(
+        self,
+        kind: str,
+        ids: Sequence[str],
+        until: float,
+        texts: dict[str, str],
+        missing: list[Missing],
+        number: str | None,
+    ) -> Found:
         """All resources of one type. Of documents also the words: they come into `texts`, by the document's id."""
         found = await self._fhir.search(kind, _of(ids), until)
         if kind == "DocumentReference":
             own = [document for document in found.resources if _subject(document) in ids]
-            await self._texts(own, until, texts, missing)
+            await self._texts(own, until, texts, missing, number)
         return found
 
-    async def _texts(self, documents: Iterable[Resource], until: float, texts: dict[str, str], missing: list[Missing]) -> None:
+    async def _texts(
+        self,
+        documents: Iterable[Resource],
+        until: float,
+        texts: dict[str, str],
+        missing: list[Missing],
+        number: str | None,
+    ) -> None:
         room = asyncio.Semaphore(_AT_ONCE)
 
         async def take(document: Resource) -> None:
             async with room:
                 try:
-                    texts[str(document["id"])] = await self._text(document, until)
+                    texts[str(document["id"])] = await self._text(document, until, number)
                 except FhirFailure as failure:
                     missing.append(Missing(Part.NOTES, failure.reason, 1))
+                except mapping.OtherPersonsDocument:
+                    missing.append(Missing(Part.NOTES, MissingReason.IDENTITY_MISMATCH, 1))
                 except (ValueError, KeyError, TypeError, AttributeError):
                     missing.append(Missing(Part.NOTES, MissingReason.UNREADABLE, 1))
 
         await asyncio.gather(*(take(document) for document in documents))
 
-    async def _text(self, document: Resource, until: float) -> str:
+    async def _text(self, document: Resource, until: float, number: str | None) -> str:
         words = []
         for content in dicts(document.get("content")):
             attachment: Any = content.get("attachment")
@@ -135,7 +153,7 @@ class FhirHospital:
             if data is None:
                 binary = await self._fhir.read(str(attachment["url"]), until)
                 kind, data = str(binary.get("contentType") or kind), binary.get("data")
-            words.append(await asyncio.to_thread(mapping.attachment_text, kind, str(data)))
+            words.append(await asyncio.to_thread(mapping.attachment_text, kind, str(data), number))
         return "\n".join(words)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 
+from ehr_view.cda import CdaDocument, looks_like_xml, read_cda
 from ehr_view.domain.records import (
     ExamReport,
     Flag,
@@ -29,6 +30,7 @@ from ehr_view.domain.records import (
 from ehr_view.fhir_mapping import attachment_text, split_sections
 from ehr_view.hl7.domain import Arrival, ArrivedRecord, Identity, PersonFacts, contradicts_itself, is_resident_number
 from ehr_view.hl7.message import Hl7Refused, Message, Segment, instant_of
+from ehr_view.safe_xml import XmlRefused
 
 MOST_RESULTS: Final = 5_000
 _IDENTITY_TYPES: Final[Mapping[str, str]] = {
@@ -67,7 +69,6 @@ _POWER: Final = re.compile(r"10\^(\d)")
 
 _RANGE: Final = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(?:-{1,2}|–|—|~|～|至)\s*([+-]?\d+(?:\.\d+)?)")
 _BOUND: Final = re.compile(r"(<=|>=|<|>|≤|≥|＜|＞)\s*(\d+(?:\.\d+)?)")
-_MARKUP: Final = frozenset({"XML", "X-HL7-CDA-LEVEL-ONE", "X-HL7-CDA", "CDA", "HTML", "XHTML"})
 
 
 @dataclass(slots=True)
@@ -420,6 +421,11 @@ def _document_id(message: Message, hospital_id: str, number: str) -> str:
 
 def _document(message: Message, txa: Segment, own: str, sent_at: datetime) -> Record:
     results = list(message.all("OBX"))
+    cda = next((found for segment in results if (found := _cda_in(segment)) is not None), None)
+    pid = message.first("PID")
+    identity = person_of(pid).identity if pid is not None else None
+    if cda is not None and identity is not None and cda.numbers and identity.id_number not in cda.numbers:
+        raise Hl7Refused("document.other_patient", "OBX^1^5", condition="204")
     words = "\n".join(filter(None, (_value(segment)[0] for segment in results)))
     notes = [s.words(3) for s in message.all("NTE")] + [s.whole() for s in message.segments if s.name not in _SILENT]
     sections = [*split_sections(words), *(Section("附注", note) for note in notes if note)]
@@ -428,22 +434,50 @@ def _document(message: Message, txa: Segment, own: str, sent_at: datetime) -> Re
     named = next((segment.get(3, 2) for segment in results if segment.get(3, 2)), "")
     times = (instant_of(txa.get(n)) for n in (4, 6, 7, 8))
     pv1 = message.first("PV1")
+    items = cda.items if cda is not None else ()
+    content: Note | LabReport = Note(tuple(sections))
+    if items:
+        content = LabReport(items, conclusion="\n".join(f"{s.title}：{s.text}" if s.title else s.text for s in sections))
     return Record(
         id=own,
-        form=Form.NOTE,
-        title=txa.get(2, 2) or named or txa.get(2) or "病历文书",
-        occurred_at=next((t for t in times if t is not None), sent_at),
-        content=Note(tuple(sections)),
+        form=Form.LAB if items else Form.NOTE,
+        title=(cda.title if cda is not None else "") or txa.get(2, 2) or named or txa.get(2) or "病历文书",
+        occurred_at=next((t for t in times if t is not None), (cda.at if cda is not None else None) or sent_at),
+        content=content,
         department=(pv1.get(3, 1) if pv1 is not None else "") or message.header.get(4),
-        author=_person_name(txa, 9) or _person_name(txa, 5),
+        author=_person_name(txa, 9) or _person_name(txa, 5) or (cda.author if cda is not None else ""),
+        abnormal=is_abnormal(items),
+        critical=is_critical(items),
         source=message.header.get(3),
     )
+
+
+def _cda_in(segment: Segment) -> CdaDocument | None:
+    if segment.get(2).upper() != "ED":
+        return None
+    _, subtype, raw = encapsulated(segment)
+    return _cda(raw) if looks_like_xml(raw) or "CDA" in subtype else None
 
 
 def document_of(segment: Segment) -> str:
     """What an ED or RP holds, as text; of what is no text, that it is so. Raises Hl7Refused for broken data."""
     if segment.get(2).upper() == "RP":
         return f"（文书在医院系统中：{segment.get(5, 4) or segment.get(5, 3) or '未知格式'}）"
+    kind, subtype, raw = encapsulated(segment)
+    if looks_like_xml(raw) or "CDA" in subtype:
+        return _cda(raw).text
+    return attachment_text(_content_type(kind, subtype, raw), base64.b64encode(raw).decode())
+
+
+def _cda(raw: bytes) -> CdaDocument:
+    try:
+        return read_cda(raw)
+    except XmlRefused as error:
+        raise Hl7Refused("document.unreadable_xml", "OBX^1^5", condition="102") from error
+
+
+def encapsulated(segment: Segment) -> tuple[str, str, bytes]:
+    """Kind, subtype and bytes of an ED. Raises Hl7Refused for broken data."""
     parts = (segment.repetitions(5) or ("",))[0].split(segment.separators.component)
     kind, subtype, encoding = (segment.part(segment.separators.component.join(parts), n).upper() for n in (2, 3, 4))
     data = "".join(segment.text(part) for part in parts[4:])
@@ -459,7 +493,7 @@ def document_of(segment: Segment) -> str:
             raise Hl7Refused("document.not_hex", "OBX^1^5", condition="102") from error
     else:
         raw = data.encode()
-    return attachment_text(_content_type(kind, subtype, raw), base64.b64encode(raw).decode())
+    return kind, subtype, raw
 
 
 def _content_type(kind: str, subtype: str, raw: bytes) -> str:
@@ -467,8 +501,6 @@ def _content_type(kind: str, subtype: str, raw: bytes) -> str:
     start = raw[:200].lstrip(b"\xef\xbb\xbf\r\n\t ")
     if subtype in ("HTML", "XHTML"):
         return "text/html"
-    if subtype in _MARKUP or "CDA" in subtype or start.startswith(b"<?xml") or start.startswith(b"<ClinicalDocument"):
-        return "application/xml"
     if kind in ("TX", "FT", "TEXT") or subtype in ("TEXT", "PLAIN", "TXT") or (not subtype and not start.startswith(b"%PDF")):
         return "text/plain"
     return f"{kind.lower() or 'application'}/{subtype.lower() or 'octet-stream'}"
