@@ -124,7 +124,7 @@ def assemble(
     reminders = ReminderService(MongoReminders(database), log, notices, tasks, texts, audit, relay, clock, clock_ok, ladder)
     figures = FigureBook(desks)
     board = DoctorBoard(doctors, desks, figures, clock)
-    desk = DeskService(desks, places, figures, audit, relay, clock)
+    desk = DeskService(desks, places, figures, audit, relay, clock, doctors)
     order_service = OrderService(
         access=access,
         orders=orders,

@@ -18,6 +18,7 @@ from consult.errors import (
     QuickRepliesFull,
     QuickReplyNotFound,
 )
+from consult.http.departments import department_reply_routes
 from consult.http.fairness import fairness_routes
 from consult.http.notices import notice_routes
 from consult.http.reminders import reminder_routes
@@ -87,6 +88,7 @@ def routes(
         *_command_routes(consults, conceal),
         *_doctor_routes(board, clock),
         *_desk_routes(desk),
+        *department_reply_routes(desk),
         *notice_routes(notices),
         *task_routes(tasks),
         *reminder_routes(reminders),
@@ -357,7 +359,9 @@ def _desk_routes(desk: DeskService) -> list[Route]:
 
 def _quick_reply_routes(desk: DeskService) -> list[Route]:
     async def list_all(call: Call) -> QuickReplyList:
-        return QuickReplyList(items=[quick_reply_out(reply) for reply in await desk.list_quick_replies(call.actor)])
+        own = [quick_reply_out(reply) for reply in await desk.list_quick_replies(call.actor)]
+        shared = [quick_reply_out(reply, "department") for reply in await desk.list_department_replies(call.actor)]
+        return QuickReplyList(items=[*own, *shared])
 
     async def add(call: Call) -> QuickReplyOut:
         body: QuickReplyIn = call.body

@@ -12,10 +12,11 @@ from consult.domain.order import local_day
 from consult.errors import QuickRepliesFull, QuickReplyNotFound
 from consult.ports import DeskRepository, Doctors, Outboxes, PlaceRepository
 from consult.service.figures import FigureBook
-from server.kernel.actor import DEFAULT_HOSPITAL, PLATFORM, Actor
-from server.kernel.audit import Audit, audit_row
+from server.kernel.actor import DEFAULT_HOSPITAL, PLATFORM, Actor, Role, StaffRole
+from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock
-from server.kernel.errors import Unavailable
+from server.kernel.errors import Forbidden, Unavailable
+from server.kernel.ids import is_id
 from server.kernel.outbox import Event, event_of
 
 _TRIES: Final = 20
@@ -90,6 +91,7 @@ class DeskService:
     audit: Audit
     relay: Outboxes
     clock: Clock
+    doctors: Doctors
 
     async def get_settings(self, actor: Actor) -> DeskSettings:
         return await self.desks.find_settings(actor.hospital_id, actor.account_id)
@@ -121,6 +123,21 @@ class DeskService:
 
     async def list_quick_replies(self, actor: Actor) -> list[QuickReply]:
         return await self.desks.list_quick_replies(actor.hospital_id, actor.account_id)
+
+    async def list_department_replies(self, actor: Actor) -> list[QuickReply]:
+        """Those of the doctor's department, which its administrators keep."""
+        doctor = (await self.doctors.find_doctors([actor.account_id])).get(actor.account_id)
+        return [] if doctor is None else await self.desks.list_quick_replies(actor.hospital_id, doctor.department_id)
+
+    async def administer(self, actor: Actor, department_id: str, action: str) -> Actor:
+        """Whoever keeps a department's sentences does so as the department. Raises Forbidden but for medical administrators."""
+        subject = department_id if is_id(department_id) else "department"
+        if actor.role is not Role.STAFF or StaffRole.MEDICAL_ADMIN not in actor.staff_roles or not is_id(department_id):
+            row = audit_row(actor, action, subject=subject, at=self.clock.now(), outcome=Outcome.DENIED)
+            await self.audit.record(row)
+            raise Forbidden
+        await self.audit.record(audit_row(actor, action, subject=subject, at=self.clock.now()))
+        return replace(actor, account_id=department_id)
 
     async def add_quick_reply(self, actor: Actor, reply_id: str, text: str) -> QuickReply:
         """Keep a sentence at hand; the same id again is the same one. Raises QuickRepliesFull."""

@@ -206,12 +206,15 @@ class QuickReplyIn(WireModel):
 
 
 class QuickReplyOut(WireModel):
+    """`scope`: `own`, or `department` for those that all its doctors have and its administrators keep."""
+
     id: str
     text: str
+    scope: Literal["own", "department"] = "own"
 
 
 class QuickReplyList(Page[QuickReplyOut]):
-    """All of them, in the order in which they were made."""
+    """All of them, in the order in which they were made; one's own first."""
 
 
 class FiguresOut(WireModel):
@@ -295,8 +298,8 @@ def schedule_of(model: DeskSettingsModel) -> tuple[Hours, ...]:
     return tuple(Hours(h.weekday, parse_minute(h.from_), parse_minute(h.to)) for h in model.schedule)
 
 
-def quick_reply_out(reply: QuickReply) -> QuickReplyOut:
-    return QuickReplyOut(id=reply.id, text=reply.text)
+def quick_reply_out(reply: QuickReply, scope: Literal["own", "department"] = "own") -> QuickReplyOut:
+    return QuickReplyOut(id=reply.id, text=reply.text, scope=scope)
 
 
 def figures_out(figures: Figures) -> FiguresOut:

@@ -8,7 +8,7 @@ import pytest
 
 from consult.domain.notices import NoticeKind, notice_of
 from consult.domain.tasks import StaffTask, TaskKind, TaskState, new_task
-from consult.errors import TaskNotFound, TaskTransitionRefused
+from consult.errors import QuickReplyNotFound, TaskNotFound, TaskTransitionRefused
 from server.kernel.actor import DEFAULT_HOSPITAL, Actor, Role, StaffRole
 from server.kernel.clock import iso
 from server.kernel.errors import Forbidden
@@ -208,3 +208,24 @@ async def test_staff_see_the_tasks_of_their_roles_and_hospital_what_is_due_first
     await world.deliver()
     denied = await world.database["audit"].find({"outcome": "denied"}).to_list()
     assert sorted(row["action"] for row in denied) == ["consult.task_claimed"] * 4 + ["consult.tasks_listed"] * 2
+
+
+# --- a department's sentences ---
+
+
+async def test_a_department_s_sentences_are_at_hand_for_its_doctors_and_only_administrators_keep_them(world: World) -> None:
+    doctor = world.doctors.add()
+    department = "d0" * 16
+    world.doctors.doctors[doctor.id] = replace(doctor, department_id=department)
+    desk, actor, admin = world.consult.desk, world.doctor_actor(doctor), staff(StaffRole.MEDICAL_ADMIN)
+    owner = await desk.administer(admin, department, "consult.department_reply_added")
+    reply = await desk.add_quick_reply(owner, new_id(), "{patient}您好，我是{department}的{doctor}")
+    assert (await desk.list_department_replies(actor), await desk.list_quick_replies(actor)) == ([reply], [])
+    assert await desk.list_department_replies(world.doctor_actor(world.doctors.add())) == []
+    with pytest.raises(QuickReplyNotFound):
+        await desk.change_quick_reply(actor, reply.id, "x")
+    for stranger in (actor, staff(StaffRole.AGENT)):
+        with pytest.raises(Forbidden):
+            await desk.administer(stranger, department, "consult.department_reply_added")
+    elsewhere = await desk.administer(staff(StaffRole.MEDICAL_ADMIN, hospital_id="other"), department, "x.y")
+    assert await desk.list_quick_replies(elsewhere) == []
