@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -158,8 +159,9 @@ class PagePainter:
         """Have a process ready before the first page. Not needed; it saves that page a second."""
         if self._idle or self._busy or self._closed:
             return
-        async with self._places:
-            await self._give_back(await self._take())
+        with suppress(Unavailable):  # a page that is wanted will say so
+            async with self._places:
+                await self._give_back(await self._take())
 
     async def draw(self, drawing: Drawing) -> Page:
         head, pictures = _job(drawing)

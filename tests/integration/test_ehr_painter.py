@@ -125,3 +125,20 @@ async def test_pages_are_drawn_side_by_side_light_and_dark(painter: PagePainter)
     both = [Drawing(sheet, "唐玉兰", drawing(sheet).mark, width, theme) for width in (1080, 1600) for theme in Theme]
     pages = await asyncio.gather(*(painter.draw(one) for one in both))
     assert [page.width for page in pages] == [1080, 1080, 1600, 1600]
+
+
+async def test_a_list_does_not_wait_for_a_process_that_cannot_be_had() -> None:
+    absent = PagePainter(KEY, workers=1, command=("/nonexistent/python",))
+    await absent.warm()
+    assert absent.worker_pids() == []
+    await absent.close()
+
+
+async def test_one_process_is_warmed_and_no_more() -> None:
+    painter = PagePainter(KEY, workers=2)
+    try:
+        await painter.warm()
+        await painter.warm()
+        assert len(painter.worker_pids()) == 1
+    finally:
+        await painter.close()
