@@ -390,7 +390,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=100, help="marked pages an attack")
-    parser.add_argument("--full", action="store_true", help="500 pages an attack and 10 000 unmarked pages; hours")
+    parser.add_argument("--full", action="store_true", help="500 pages an attack and 10 000 unmarked pages; see bench.survey")
     parser.add_argument("--unmarked", type=int, default=300, help="pages without the hidden mark")
     parser.add_argument("--noise", type=int, default=2000, help="words of noise for the decoder")
     parser.add_argument("--mixed", type=int, default=20, help="pages whose views are mixed")
