@@ -12,11 +12,13 @@ from consult.domain.fairness import ReplyFlag, Said
 from consult.domain.log import ConsultState, Policy
 from consult.domain.notices import Notice
 from consult.domain.order import DueOrder, Order, Rating, StartedPayment
+from consult.domain.proofs import TimedOrder
 from consult.domain.reminders import Ladder, Reminder
 from consult.domain.status import CloseReason, LogFacts, OrderStatus
 from consult.domain.tasks import StaffTask, TaskFilter
 from ehr_view.domain.records import PatientRef
-from im.domain import Appended, Draft, EntryPage, Snapshot
+from im.domain import Appended, Draft, Entry, EntryPage, Snapshot
+from im.reading import Unreadable
 from server.kernel.actor import Actor
 from server.kernel.outbox import Event
 
@@ -213,6 +215,20 @@ class DueOrders(Protocol):
         ...
 
     async def place_freed(self, order_id: str, hospital_id: str) -> None: ...
+
+
+class WholeLog(Protocol):
+    """All conversations, as they stand in the database."""
+
+    def entries(self) -> AsyncIterator[Entry | Unreadable]: ...
+
+    async def has_log(self, conversation_id: str, hospital_id: str) -> bool: ...
+
+
+class TimedOrders(Protocol):
+    def timed(self) -> AsyncIterator[TimedOrder]:
+        """All orders, each once, in no order that matters."""
+        ...
 
 
 class PlaceRepository(Protocol):

@@ -99,6 +99,16 @@ class LogStore:
         found = await self.read_range(conversation, first=seq, last=seq, hospital_id=hospital_id, after=after)
         return found[0] if found else None
 
+    async def stream(self) -> AsyncIterator[Document]:
+        """Every document there is, conversation by conversation, each ascending; never more than a batch in memory."""
+        cursor = self.collection.find({}, sort=[("_id", ASCENDING)], batch_size=_BATCH, comment=ALL_HOSPITALS)
+        try:
+            async with cursor:
+                async for document in cursor:
+                    yield document
+        except PyMongoError as error:
+            raise Unavailable from error
+
     async def list_heads(self, *, below: bytes | None, limit: int) -> list[tuple[bytes, int, str]]:
         """Conversation, last number and hospital of the `limit` conversations next below `below` (None: from the top).
 

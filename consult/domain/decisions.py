@@ -134,7 +134,15 @@ def decide_expiry(state: ConsultState, now_ms: int) -> Draft:
     """The time is over. Refused while it is not, and where something else closed the order first."""
     if not state.open or now_ms < state.closes_at_ms:
         raise OrderTransitionRefused(status=state.status.value)
-    return _closed(state, CloseReason.EXPIRED, now_ms, sender=None, role=SYSTEM, command_id=None)
+    return _closed(
+        state,
+        CloseReason.EXPIRED,
+        now_ms,
+        sender=None,
+        role=SYSTEM,
+        command_id=None,
+        inputs={"limit": state.limit, "policy": state.policy.as_data()},
+    )
 
 
 def decide_settlement(state: ConsultState, now_ms: int) -> Draft:
@@ -155,6 +163,7 @@ def decide_settlement(state: ConsultState, now_ms: int) -> Draft:
             "close_reason": state.close_reason.value if state.close_reason else None,
             "closed_at_ms": state.closed_at_ms,
             "recall_window_ms": state.policy.recall_window_ms,
+            "policy": state.policy.as_data(),
             "due_at_ms": due,
             "now_ms": now_ms,
         },
@@ -170,6 +179,7 @@ def _closed(
     role: str,
     command_id: str | None,
     parts: tuple[Part, ...] = (),
+    inputs: Mapping[str, Any] | None = None,
 ) -> Draft:
     """A closing entry; what it was decided on stands in it."""
     data: dict[str, Any] = {
@@ -177,6 +187,7 @@ def _closed(
         "now_ms": now_ms,
         "counted_replies": len(state.counted),
         "command_id": command_id,
+        **(inputs or {}),
     }
     return Draft(kind=EntryKind.CLOSED, sender=sender, role=role, parts=parts, closes=reason.value, data=data)
 

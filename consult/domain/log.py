@@ -31,6 +31,15 @@ class Policy:
     recall_window_ms: int
     patient_burst: int
 
+    def as_data(self) -> dict[str, int]:
+        """As it stands in entries."""
+        return {
+            "validity_ms": self.validity_ms,
+            "replies": self.replies,
+            "recall_window_ms": self.recall_window_ms,
+            "patient_burst": self.patient_burst,
+        }
+
 
 @dataclass(slots=True)
 class ConsultState:
@@ -110,10 +119,7 @@ def opening_of(
         "doctor": doctor_id,
         "fee_fen": fee_fen,
         "paid_at_ms": paid_at_ms,
-        "validity_ms": policy.validity_ms,
-        "replies": policy.replies,
-        "recall_window_ms": policy.recall_window_ms,
-        "patient_burst": policy.patient_burst,
+        **policy.as_data(),
     }
     return Opening(hospital_id, paid_at_ms, Draft(kind=EntryKind.OPENED, sender=None, role=SYSTEM, data=data))
 

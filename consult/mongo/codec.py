@@ -9,6 +9,7 @@ import orjson
 from consult.domain.log import Policy
 from consult.domain.order import ORDERS as ORDERS
 from consult.domain.order import ConsentGiven, DueOrder, IdentityDocument, Order, OrderDoctor, OrderKind, OrderPatient, Rating
+from consult.domain.proofs import TimedOrder
 from consult.domain.status import CloseReason, LogFacts, Outcome, Phase
 from server.kernel.crypto import HospitalKeys
 from server.kernel.mongo import Document
@@ -166,4 +167,31 @@ def due_order_from(document: Mapping[str, Any]) -> DueOrder:
         conversation_id=document["conversation_id"],
         doctor_id=document["doctor_id"],
         place_day=document["place_day"],
+    )
+
+
+TIMED_FIELDS: Final = {
+    "hospital_id": True,
+    "conversation_id": True,
+    "phase": True,
+    "unpaid_until": True,
+    "cancelled_at": True,
+    "cancel_reason": True,
+    "deadline_at": True,
+    "log.closes_at_ms": True,
+}
+
+
+def timed_order_from(document: Mapping[str, Any]) -> TimedOrder:
+    reason, log = document.get("cancel_reason"), document.get("log")
+    return TimedOrder(
+        id=document["_id"],
+        hospital_id=document["hospital_id"],
+        conversation_id=document["conversation_id"],
+        phase=Phase(document["phase"]),
+        unpaid_until=document["unpaid_until"],
+        cancelled_at=document.get("cancelled_at"),
+        cancel_reason=CloseReason(reason) if reason else None,
+        deadline_at=document.get("deadline_at"),
+        shown_deadline_ms=log["closes_at_ms"] if log else None,
     )

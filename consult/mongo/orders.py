@@ -10,16 +10,19 @@ from pymongo.errors import DuplicateKeyError
 
 from consult.domain.log import Policy
 from consult.domain.order import MOST_PAYMENTS, DueOrder, Order, Rating, order_number
+from consult.domain.proofs import TimedOrder
 from consult.domain.status import CloseReason, LogFacts, OrderStatus, Outcome, Phase, log_status
 from consult.mongo.codec import (
     DUE_FIELDS,
     ORDERS,
+    TIMED_FIELDS,
     due_order_from,
     facts_document,
     order_document,
     order_from,
     policy_document,
     rating_document,
+    timed_order_from,
 )
 from server.kernel.actor import Actor, Role
 from server.kernel.clock import from_ms
@@ -61,7 +64,7 @@ ORDER_INDEXES: Final = [
 
 
 class MongoOrders:
-    """Implements `ports.OrderRepository` and `ports.DueOrders`."""
+    """Implements `ports.OrderRepository`, `ports.DueOrders` and `ports.TimedOrders`."""
 
     def __init__(self, database: Database, keyring: Keyring) -> None:
         self._orders: Collection = database[ORDERS]
@@ -255,6 +258,12 @@ class MongoOrders:
         await self._orders.update_one(
             {"_id": order_id, "hospital_id": hospital_id, "phase": Phase.CANCELLED.value}, {"$set": {"place_held": False}}
         )
+
+    async def timed(self) -> AsyncIterator[TimedOrder]:
+        cursor = self._orders.find({}, projection=TIMED_FIELDS, sort=[("_id", ASCENDING)], comment=ALL_HOSPITALS)
+        async with cursor:
+            async for document in cursor:
+                yield timed_order_from(document)
 
     async def _due(self, field: str, query: Document) -> AsyncIterator[DueOrder]:
         cursor = self._orders.find(query, projection=DUE_FIELDS, sort=[(field, ASCENDING)], comment=ALL_HOSPITALS)

@@ -21,11 +21,13 @@ main = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+checks = typer.Typer(invoke_without_command=True)
 ledger = typer.Typer(help="The money.", no_args_is_help=True)
 audit = typer.Typer(help="The proof.", no_args_is_help=True)
 export = typer.Typer(help="What other systems read.", no_args_is_help=True)
 watermark = typer.Typer(help="The marks on pages.", no_args_is_help=True)
 hl7 = typer.Typer(help="HL7 v2 messages that could not be taken.", no_args_is_help=True)
+main.add_typer(checks, name="check")
 main.add_typer(ledger, name="ledger")
 main.add_typer(hl7, name="hl7")
 main.add_typer(audit, name="audit")
@@ -120,12 +122,21 @@ def demo() -> None:
     _run(seed(_settings("demo")))
 
 
-@main.command()
-def check() -> None:
-    """Print the settings, secrets redacted, and say what is wrong. Exits 0 only if all holds."""
+@checks.callback()
+def check(context: typer.Context) -> None:
+    """Print the settings, secrets redacted, and say what is wrong; or check one thing. Exits 0 only if all holds."""
     from server.app.commands import check_all
 
-    _run(check_all(_settings("check")))
+    if context.invoked_subcommand is None:
+        _run(check_all(_settings("check")))
+
+
+@checks.command("deadlines")
+def check_deadlines() -> None:
+    """Decide every deadline again, from what stands in the logs. Exits 1 if one was late by more than 60 s, double or wrong."""
+    from server.app.commands import check_deadlines
+
+    _run(check_deadlines(_settings("check")))
 
 
 @main.command()

@@ -64,6 +64,7 @@ from consult.service.billing import OrderPayments
 from consult.service.conversations import MediaOwners
 from consult.service.critical import ConcernedPeople, CriticalAlarms
 from consult.service.orders import OrderSettings
+from consult.service.proofs import DeadlineProof
 from consult.service.records import OfflineVisits, OrderRecordAccess
 from consult.socket import commands as consult_commands
 from ehr_view.critical.domain import DEFAULT_LIMITS, CriticalPolicy, limits_from
@@ -92,6 +93,7 @@ from im.http import routes as im_routes
 from im.live import LiveHub
 from im.names import NameBook
 from im.presence import Presence
+from im.reading import LogReader
 from im.receipts import Receipts
 from im.service import ConversationLog
 from im.socket import commands as im_commands
@@ -168,6 +170,10 @@ class Product:
     routes: tuple[Route, ...]
     commands: "tuple[SocketCommand, ...]"
     jobs: tuple[Job, ...]
+
+    def deadline_proof(self) -> DeadlineProof:
+        """A new one: each is made for one check."""
+        return DeadlineProof(LogReader(self.database, self.keyring), self.consult.parts.orders, self.clock)
 
 
 @asynccontextmanager

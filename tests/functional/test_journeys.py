@@ -233,6 +233,6 @@ async def test_voice_is_playable_in_both_forms_and_lasts_as_long(pair: Pair) -> 
 
 
 async def test_after_all_of_it_the_ledger_balances_and_the_chains_hold(product: Product) -> None:
-    for command in (("ledger", "verify"), ("audit", "verify"), ("check",)):
+    for command in (("ledger", "verify"), ("audit", "verify"), ("check", "deadlines"), ("check",)):
         code, output = await product.yunzhen(*command)
         assert code == 0, output

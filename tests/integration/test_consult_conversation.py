@@ -91,6 +91,8 @@ async def test_the_proof_of_an_expiry_stands_in_its_entry(world: World) -> None:
         "now_ms": deadline_ms + 5000,
         "counted_replies": 0,
         "command_id": None,
+        "limit": 3,
+        "policy": {"validity_ms": 172_800_000, "replies": 3, "recall_window_ms": 120_000, "patient_burst": 100},
     }
     assert entries[1].draft.data["outcome"] == "refund"
 

@@ -125,6 +125,8 @@ def test_at_the_last_millisecond_a_reply_counts_and_at_the_deadline_only_expiry_
         "now_ms": DEADLINE,
         "counted_replies": 1,
         "command_id": None,
+        "limit": 3,
+        "policy": POLICY.as_data(),
     }
     with pytest.raises(OrderTransitionRefused):
         log.expire(DEADLINE)
@@ -270,6 +272,7 @@ def test_money_waits_for_the_recall_window_and_its_inputs_stand_in_the_entry() -
         "close_reason": "quota",
         "closed_at_ms": PAID,
         "recall_window_ms": 120_000,
+        "policy": {"validity_ms": 48 * HOUR, "replies": 3, "recall_window_ms": 120_000, "patient_burst": 5},
         "due_at_ms": PAID + 120_000,
         "now_ms": PAID + 120_000,
     }
