@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -12,12 +11,12 @@ import structlog
 from admin_console.domain.traces import Findings, Hint
 from admin_console.errors import REFUSALS, LeakPictureDamaged
 from server.kernel.errors import Unavailable
+from server.kernel.workers import framed, start_process
 
 log = structlog.get_logger(__name__)
 
 MEMORY_BYTES: Final = 3 * 1024**3
 LIMIT_SECONDS: Final = 20
-_LENGTH_BYTES: Final = 4
 _ANSWER_BYTES: Final = 64 * 1024
 _WAITING: Final = 4
 
@@ -69,10 +68,9 @@ class ProcessReader:
     async def _ask(self, picture: bytes, issued: Sequence[int]) -> _Answer:
         """A process that dies or stalls was killed by the picture."""
         head = msgspec.json.encode({"key": self._key.hex(), "issued": [f"{view_id:x}" for view_id in issued]})
-        process = await self._start()
+        process = await start_process(self._command, "tracer")
         try:
-            question = len(head).to_bytes(_LENGTH_BYTES, "big") + head + picture
-            said, _ = await asyncio.wait_for(process.communicate(question), self._limit_seconds + 1)
+            said, _ = await asyncio.wait_for(process.communicate(framed(head) + picture), self._limit_seconds + 1)
             if process.returncode != 0 or len(said) > _ANSWER_BYTES:
                 raise EOFError
             return msgspec.json.decode(said, type=_Answer)
@@ -81,21 +79,6 @@ class ProcessReader:
             raise LeakPictureDamaged from None
         finally:
             await asyncio.shield(_gone(process))
-
-    async def _start(self) -> asyncio.subprocess.Process:
-        environment = {"PYTHONPATH": str(Path(__file__).parent.parent), "MALLOC_ARENA_MAX": "2", "PYTHONSAFEPATH": "1"}
-        environment |= {"OPENCV_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        try:
-            return await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env=environment,
-            )
-        except OSError as error:
-            log.warning("leak.tracer_not_started", error=type(error).__name__)
-            raise Unavailable from error
 
 
 async def _gone(process: asyncio.subprocess.Process) -> None:
