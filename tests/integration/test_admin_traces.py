@@ -257,7 +257,7 @@ async def client(
         address_of=address_of(0),
     )
     app = web.Application(middlewares=[outermost], client_max_size=MAX_PICTURE_BYTES)
-    mine = [route for route in routes(None, None, tracing) if route.name == "trace_leak"]  # type: ignore[arg-type]
+    mine = [route for route in routes(None, None, tracing, None) if route.name == "trace_leak"]  # type: ignore[arg-type]
     edge.add(app, mine)
     async with TestClient(TestServer(app)) as client:
         yield client
