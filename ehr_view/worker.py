@@ -6,13 +6,11 @@ It goes when its input ends. No page leaves it unmarked: `marked` is the only th
 Frames, both ways: 4 bytes of length, a JSON head, then as many bytes as the head says. First frame: `{"key": hex}`, no answer.
 """
 
-import os
-import resource
 import signal
 import struct
 import sys
 from datetime import datetime
-from typing import BinaryIO, Final
+from typing import Final
 
 import cv2
 import msgspec
@@ -21,11 +19,10 @@ from PIL import Image
 from ehr_view.domain.sheets import Sheet
 from ehr_view.drawing.page import draw_sheet, marked
 from ehr_view.drawing.pictures import MAX_PIXELS, Lack, Loaded, StrangePicture, load
+from server.kernel.confined import confine, open_pipes, read_head, write_answer
 from watermark.fonts import UndrawableText, load_face
 from watermark.visible import VisibleMark, transparent_tile
 
-LENGTH_BYTES: Final = 4
-_OPEN_FILES: Final = 64
 _NICENESS: Final = 3
 _PNG_SIZE: Final = struct.Struct(">II")
 _PNG_SIZE_AT: Final = 16
@@ -81,37 +78,22 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def main(memory_bytes: int, limit_seconds: int) -> None:
     """Work until the input ends. `limit_seconds` is for one job, by the wall clock."""
-    jobs, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # what a library prints must not stand between answers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the program that started us decides
-    first = _read_head(jobs)
+    jobs, answers = open_pipes()
+    first = read_head(jobs)
     if first is None:
         return
     key = bytes.fromhex(msgspec.json.decode(first)["key"])
     cv2.setNumThreads(1)  # a process for each core draws; threads of one would only wait for those of another
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     _warm()
-    _confine(memory_bytes)
-    while (head := _read_head(jobs)) is not None:
+    confine(memory_bytes, niceness=_NICENESS)
+    while (head := read_head(jobs)) is not None:
         job = msgspec.json.decode(head, type=Job | TileJob)
         pictures = [jobs.read(picture.size) for picture in job.pictures] if isinstance(job, Job) else []
         signal.alarm(limit_seconds)
         answer, data = _answer(job, pictures, key)
         signal.alarm(0)
-        line = msgspec.json.encode(answer)
-        answers.write(len(line).to_bytes(LENGTH_BYTES, "big") + line + data)
-        answers.flush()
-
-
-def _confine(memory_bytes: int) -> None:
-    os.nice(_NICENESS)
-    for what, limit in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
-    ):
-        resource.setrlimit(what, (limit, limit))
+        write_answer(answers, msgspec.json.encode(answer), data)
 
 
 def _warm() -> None:
@@ -160,13 +142,6 @@ def _visible(mark: MarkHead) -> VisibleMark:
         at=mark.at,
         order_number=mark.order_number,
     )
-
-
-def _read_head(jobs: BinaryIO) -> bytes | None:
-    length = jobs.read(LENGTH_BYTES)
-    if len(length) < LENGTH_BYTES:
-        return None
-    return jobs.read(int.from_bytes(length, "big"))
 
 
 if __name__ == "__main__":

@@ -8,51 +8,36 @@ Frames, both ways: 4 bytes of length, a JSON head, then as many bytes as the hea
 """
 
 import json
-import os
-import resource
 import signal
 import sys
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from media import pictures, voices
 from media.domain import IMAGE_FORMATS, Encoded, Format
 from media.errors import MediaDamaged, MediaTooLarge, MediaUnsupported
 from media.formats import hides_another
 from media.structure import is_whole
+from server.kernel.confined import confine, open_pipes, read_head, write_answer
 from server.kernel.errors import DomainError
 
-LENGTH_BYTES: Final = 4
-_OPEN_FILES: Final = 64
 _NICENESS: Final = 5
 
 
 def main(memory_bytes: int, limit_seconds: int) -> None:
     """Work until the input ends. `limit_seconds` is for one job, by the wall clock."""
-    jobs, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # what a codec prints must not stand between answers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the program that started us decides
+    jobs, answers = open_pipes()
     pictures.prepare()
     voices.prepare()
-    _confine(memory_bytes)
-    while (head := _read_head(jobs)) is not None:
+    confine(memory_bytes, niceness=_NICENESS)
+    while (line := read_head(jobs)) is not None:
+        head: dict[str, Any] = json.loads(line)
         data = jobs.read(head["size"])
         if len(data) < head["size"]:
             return
         signal.alarm(limit_seconds)
         answer, contents = _answer(data, Format(head["format"]))
         signal.alarm(0)
-        _write(answers, answer, contents)
-
-
-def _confine(memory_bytes: int) -> None:
-    os.nice(_NICENESS)
-    for what, limit in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
-    ):
-        resource.setrlimit(what, (limit, limit))
+        write_answer(answers, json.dumps(answer).encode(), *contents)
 
 
 def _answer(data: bytes, found: Format) -> tuple[dict[str, Any], list[bytes]]:
@@ -82,22 +67,6 @@ def encode(data: bytes, found: Format) -> Encoded:
     if not is_whole(data, found):
         raise MediaDamaged()
     return pictures.encode_picture(data, found) if found in IMAGE_FORMATS else voices.encode_voice(data, found)
-
-
-def _read_head(jobs: BinaryIO) -> dict[str, Any] | None:
-    length = jobs.read(LENGTH_BYTES)
-    if len(length) < LENGTH_BYTES:
-        return None
-    head: dict[str, Any] = json.loads(jobs.read(int.from_bytes(length, "big")))
-    return head
-
-
-def _write(answers: BinaryIO, head: dict[str, Any], contents: list[bytes]) -> None:
-    line = json.dumps(head).encode()
-    answers.write(len(line).to_bytes(LENGTH_BYTES, "big") + line)
-    for content in contents:
-        answers.write(content)
-    answers.flush()
 
 
 if __name__ == "__main__":

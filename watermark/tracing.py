@@ -4,8 +4,6 @@ The picture may be anything, so it is opened here, where there is no database, n
 take no more than so much memory and time. Input: 4 bytes of length, a head in JSON (`Question`), the picture. Output: `Answer`.
 """
 
-import os
-import resource
 import signal
 import sys
 from io import BytesIO
@@ -16,9 +14,9 @@ import msgspec
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pillow_heif import register_heif_opener
 
+from server.kernel.confined import confine, open_pipes, read_head
 from watermark.forensic import trace
 
-LENGTH_BYTES: Final = 4
 MAX_PIXELS: Final = 50_000_000
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "HEIF")
 _ENOUGH: Final = 2600
@@ -49,16 +47,12 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def main(memory_bytes: int, limit_seconds: int) -> None:
     """Answer one question."""
-    question_in, answer_out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # what a library prints must not stand before the answer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the program that started us decides
+    question_in, answer_out = open_pipes()
     cv2.setNumThreads(1)
     register_heif_opener()
-    for what, limit in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
-        resource.setrlimit(what, (limit, limit))
+    confine(memory_bytes)
     signal.alarm(limit_seconds)
-    length = int.from_bytes(question_in.read(LENGTH_BYTES), "big")
-    question = msgspec.json.decode(question_in.read(length), type=Question)
+    question = msgspec.json.decode(read_head(question_in) or b"", type=Question)
     answer_out.write(msgspec.json.encode(answer(question, question_in.read())))
     answer_out.flush()
 

@@ -16,11 +16,11 @@ from typing import Final
 
 import structlog
 
+from server.kernel.confined import LENGTH_BYTES
 from server.kernel.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-LENGTH_BYTES: Final = 4
 _HEAD_BYTES: Final = 64 * 1024
 _BUFFER_BYTES: Final = 1024 * 1024
 _TRIES: Final = 2
