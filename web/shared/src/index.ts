@@ -11,7 +11,8 @@ export {
 export { Runtime } from "./react/runtime";
 export { type Message, readByOthers } from "./socket/conversation";
 export type { OutboxItem, Part } from "./socket/outbox";
-export type { Conversation } from "./socket/realtime";
+export type { Conversation, Realtime } from "./socket/realtime";
+export type { Events } from "./socket/schema";
 export { DARK, LIGHT } from "./theme/tokens";
 export { Mark } from "./ui/Mark";
 export { PreferenceTools } from "./ui/PreferenceTools";

@@ -1,0 +1,75 @@
+import { Mark, useRuntime } from "@yunzhen/shared";
+import { type ReactNode, useEffect } from "react";
+import { NavLink, useLocation, useNavigate } from "react-router";
+import { useBadge, useDesk } from "../data/desk";
+import { useEvent } from "../data/events";
+import { Sign, type SignName } from "../ui/Sign";
+import { useToasts } from "../ui/Toast";
+import { type Key, useT } from "../words";
+import { CriticalBar } from "./CriticalBar";
+
+const PLACES: readonly { to: string; sign: SignName; name: Key }[] = [
+  { to: "/", sign: "desk", name: "nav.desk" },
+  { to: "/notices", sign: "bell", name: "nav.notices" },
+  { to: "/figures", sign: "chart", name: "nav.figures" },
+  { to: "/settings", sign: "person", name: "nav.settings" },
+];
+
+/** What stands round every screen: where one can go, what cannot wait. */
+export function Frame({ children }: { children: ReactNode }): ReactNode {
+  const t = useT();
+  const { queries } = useRuntime();
+  const { say } = useToasts();
+  const { pathname } = useLocation();
+  const badge = useBadge();
+  const inOrder = pathname.startsWith("/orders/");
+  useKeys();
+  useEvent("notice", (notice) => {
+    if (notice.kind === "order_paid") say(t("desk.newOrder"));
+  });
+  useEvent("notices.read", ({ unread }) => queries.setQueryData(["notices", "badge"], { unread }));
+  return (
+    <div className="dr-frame" data-in-order={inOrder}>
+      <a className="dr-skip" href="#content">{t("nav.skip")}</a>
+      <nav className="dr-nav" aria-label={t("nav.main")}>
+        <Mark className="dr-nav__mark" />
+        {PLACES.map(({ to, sign, name }) => {
+          const here = to === "/" ? pathname === "/" || inOrder : pathname.startsWith(to);
+          const count = to === "/notices" ? badge : 0;
+          return (
+            <NavLink key={to} to={to} className="dr-nav__item" aria-current={here ? "page" : false} data-here={here}>
+              <span className="dr-nav__sign"><Sign name={sign} />{count > 0 && <span className="dr-badge" aria-hidden="true">{count > 99 ? "99+" : count}</span>}</span>
+              <span>{t(name)}</span>
+              {count > 0 && <span className="yz-hidden">{t("nav.unread", { count })}</span>}
+            </NavLink>
+          );
+        })}
+      </nav>
+      <div className="dr-content" id="content">
+        <CriticalBar />
+        {children}
+      </div>
+    </div>
+  );
+}
+
+/** Alt and an arrow: from patient to patient, as the lists have them. */
+function useKeys(): void {
+  const { waiting, open } = useDesk();
+  const navigate = useNavigate();
+  const { pathname } = useLocation();
+  useEffect(() => {
+    const press = (event: KeyboardEvent): void => {
+      if (!event.altKey || (event.key !== "ArrowDown" && event.key !== "ArrowUp")) return;
+      const ids = [...waiting, ...open].map((order) => order.id);
+      if (ids.length === 0) return;
+      event.preventDefault();
+      const at = ids.findIndex((id) => pathname === `/orders/${id}`);
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      const next = at < 0 ? (step > 0 ? 0 : ids.length - 1) : (at + step + ids.length) % ids.length;
+      void navigate(`/orders/${ids[next] ?? ""}`);
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, [waiting, open, pathname, navigate]);
+}
