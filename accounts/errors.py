@@ -81,6 +81,12 @@ class StaffNotFound(DomainError):
     title = "There is no such member of staff."
 
 
+class StaffSelfRefused(DomainError):
+    code = "staff.self_refused"
+    kind = ErrorKind.CONFLICT
+    title = "Nobody changes or ends one's own account; another operator must."
+
+
 class ConsentNotFound(DomainError):
     code = "consent.not_found"
     kind = ErrorKind.NOT_FOUND

@@ -39,7 +39,9 @@ from accounts.service import (
     PatientService,
     SessionService,
     SignInService,
+    StaffService,
 )
+from accounts.staff_http import staff_routes
 from accounts.wire import (
     AuthorisedDoctorAnswer,
     ConsentAnswer,
@@ -77,6 +79,7 @@ def routes(
     doctors: DoctorService,
     patients: PatientService,
     consents: ConsentService,
+    staff: StaffService,
 ) -> list[Route]:
     """All routes of this package. `GET /doctors` is the product's own: it knows who accepts orders."""
     return [
@@ -85,6 +88,7 @@ def routes(
         *_Doctors(doctors).routes(),
         *_Patients(patients).routes(),
         *_Consents(consents).routes(),
+        *staff_routes(staff),
     ]
 
 

@@ -177,6 +177,14 @@ class StaffRepository(Protocol):
 
     async def disable(self, account: StaffAccount, event: Event) -> bool: ...
 
+    async def list_of(self, hospital_id: str, *, limit: int, after: str | None) -> Sequence[StaffAccount]:
+        """By user name, behind `after`; those who are disabled too."""
+        ...
+
+    async def save(self, account: StaffAccount, event: Event) -> bool:
+        """While it is active and its credentials are the ones before."""
+        ...
+
     async def list_named(self, account_ids: Collection[str]) -> Mapping[str, str]: ...
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,10 +11,10 @@ from accounts.domain.consents import Consent, Language
 from accounts.domain.doctors import FEE_MAX_FEN, Department, ListedDoctor
 from accounts.domain.identity import IdType, Sex, mask_number
 from accounts.domain.patients import Guardian, Patient
-from accounts.domain.people import PASSWORD_MAX, PASSWORD_MIN
+from accounts.domain.people import PASSWORD_MAX, PASSWORD_MIN, StaffAccount
 from accounts.domain.phones import PHONE_PATTERN, mask_phone
 from accounts.domain.sessions import Me, OpenedSession, Session
-from server.kernel.actor import Role
+from server.kernel.actor import Role, StaffRole
 from server.kernel.wire import CleanText, Id, Instant, OneLine, PageQuery, QueryModel, WireModel
 
 Phone = Annotated[str, Field(pattern=PHONE_PATTERN)]
@@ -166,6 +166,58 @@ class PasswordResetBody(WireModel):
     phone: Phone
     code: Code
     password: NewPassword
+
+
+class StaffBody(WireModel):
+    """The one-time code's secret is made here and told once, in the answer."""
+
+    username: Annotated[OneLine, Field(max_length=64)]
+    name: Name
+    password: NewPassword
+    roles: Annotated[Sequence[StaffRole], Field(min_length=1, max_length=len(StaffRole))]
+
+
+class StaffChangeBody(WireModel):
+    """What is not named, or null, stays."""
+
+    name: Name | None = None
+    roles: Annotated[Sequence[StaffRole], Field(min_length=1, max_length=len(StaffRole))] | None = None
+
+
+class StaffCredentialsBody(WireModel):
+    password: NewPassword
+
+
+class StaffAnswer(WireModel):
+    account_id: Id
+    username: str
+    name: str
+    roles: Sequence[StaffRole]
+    active: bool
+
+    @classmethod
+    def of(cls, account: StaffAccount) -> Self:
+        return cls(**_staff(account))
+
+
+class NewStaffAnswer(StaffAnswer):
+    """With the base32 secret for the member's authenticator, which is never told again."""
+
+    totp_secret: str
+
+    @classmethod
+    def of(cls, account: StaffAccount) -> Self:
+        return cls(**_staff(account), totp_secret=account.totp_secret)
+
+
+def _staff(account: StaffAccount) -> dict[str, Any]:
+    return {
+        "account_id": account.id,
+        "username": account.username,
+        "name": account.name,
+        "roles": sorted(account.roles),
+        "active": account.active,
+    }
 
 
 class DepartmentAnswer(WireModel):

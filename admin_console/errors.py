@@ -1,4 +1,4 @@
-"""What can be wrong with a picture that is to be traced."""
+"""What supervision refuses."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -25,6 +25,12 @@ class LeakPictureDamaged(DomainError):
     code = "leak.picture_damaged"
     kind = ErrorKind.INVALID
     title = "The picture is damaged or incomplete."
+
+
+class Hl7MessageNotFound(DomainError):
+    code = "hl7.message_not_found"
+    kind = ErrorKind.NOT_FOUND
+    title = "There is no such message that waits for repair."
 
 
 REFUSALS: Final[Mapping[str, type[DomainError]]] = MappingProxyType(

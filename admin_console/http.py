@@ -4,11 +4,16 @@ from typing import Any, Final
 
 import orjson
 
+from admin_console.board_http import board_routes
 from admin_console.domain.audit import RowPage
 from admin_console.errors import LeakPictureDamaged, LeakPictureTooLarge, LeakPictureUnsupported
 from admin_console.service.audit import AuditQuery
+from admin_console.service.board import LiveBoard
+from admin_console.service.dossier import Dossiers
 from admin_console.service.export import ConsultExport
 from admin_console.service.orders import StaffDesk
+from admin_console.service.proofs import Proofs
+from admin_console.service.repairs import Hl7Repairs
 from admin_console.service.traces import LeakTracing
 from admin_console.upload import read_picture
 from admin_console.wire import (
@@ -95,9 +100,19 @@ def _rows(page: RowPage) -> AuditPage:
     return AuditPage(items=[row_out(row) for row in page.rows], next_cursor=cursor)
 
 
-def routes(query: AuditQuery, desk: StaffDesk, tracing: LeakTracing, export: ConsultExport) -> list[Route]:
+def routes(
+    query: AuditQuery,
+    desk: StaffDesk,
+    tracing: LeakTracing,
+    export: ConsultExport,
+    board: LiveBoard,
+    dossiers: Dossiers,
+    proofs: Proofs,
+    repairs: Hl7Repairs,
+) -> list[Route]:
     handlers = _Handlers(query, desk, tracing, export)
     return [
+        *board_routes(board, dossiers, proofs, repairs),
         Route(
             method="GET",
             path="/admin/audit",

@@ -1,17 +1,22 @@
 """What supervision needs from the outside."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from accounts.domain.people import PatientAccount
 from admin_console.domain.audit import AuditFilter, Place, ShownRow
+from admin_console.domain.board import BoardCounts, Series
 from admin_console.domain.checkpoints import Checkpoint, Head
 from admin_console.domain.orders import MoneyTotals, OrderCounts, OrderFilter
+from admin_console.domain.proofs import Proof
 from admin_console.domain.traces import Findings
-from billing.domain import Payment, Refund
+from billing.domain import Payment, PostingSet, Refund
 from consult.domain.order import Order
 from ehr_view.domain.access import RecordView
+from ehr_view.hl7.domain import HeldMessage
+from ehr_view.hl7.service import Repair
 from im.domain import EntryPage, Snapshot
 from server.kernel.actor import Actor
 
@@ -47,6 +52,68 @@ class StaffOrders(OrderLookup, Protocol):
 
     async def count_orders(self, hospital_id: str) -> OrderCounts: ...
 
+    async def has_ordered(self, hospital_id: str, patient_account: str) -> bool: ...
+
+
+class BoardReader(Protocol):
+    async def count_now(self, hospital_id: str, now: datetime, soon: datetime) -> BoardCounts: ...
+
+    async def series(self, hospital_id: str, since: datetime, now: datetime, days: int) -> Series:
+        """`days` local days, the first of which begins at `since`, the last of which is that of `now`."""
+        ...
+
+
+class ViewBook(Protocol):
+    """`ehr_view`'s looks at records."""
+
+    async def list_of_order(
+        self, hospital_id: str, order_id: str, *, before: tuple[datetime, int] | None, limit: int
+    ) -> Sequence[RecordView]:
+        """Newest first."""
+        ...
+
+
+class Names(Protocol):
+    async def find_names(self, account_ids: Collection[str]) -> Mapping[str, str]:
+        """Names by account; unknown ids are missing."""
+        ...
+
+
+class AccountBook(Protocol):
+    async def find_by_phone(self, phone: str) -> PatientAccount | None: ...
+
+
+class Hl7Intake(Protocol):
+    """`ehr_view.hl7.service.Intake`, of one hospital."""
+
+    async def list_failed(self, limit: int) -> Sequence[HeldMessage]: ...
+
+    async def retry(self, message_id: str) -> Repair | None:
+        """Take a failed message again. None where there is none."""
+        ...
+
+
+class ProofBook(Protocol):
+    """Verifications as stored."""
+
+    async def insert(self, proof: Proof) -> Proof:
+        """Keep it; where one of its hospital waits or runs, that one."""
+        ...
+
+    async def claim(self, proof_id: str, now: datetime, stale: datetime) -> Proof | None:
+        """The first takes one that waits, or that runs since before `stale`."""
+        ...
+
+    async def save(self, proof: Proof) -> None:
+        """What came of it, by whoever claimed it last."""
+        ...
+
+    async def list_newest(self, hospital_id: str, *, limit: int) -> Sequence[Proof]: ...
+
+    async def list_waiting(self, stale: datetime) -> Sequence[str]:
+        """Ids of all hospitals' that `claim` would give."""
+        ...
+
 
 class LedgerReader(Protocol):
     async def totals(self, hospital_id: str) -> MoneyTotals:
@@ -66,6 +133,10 @@ class MoneyReader(Protocol):
     async def list_of_order(self, order_id: str, hospital_id: str) -> Sequence[Payment]: ...
 
     async def list_refunds_of_order(self, order_id: str, hospital_id: str) -> Sequence[Refund]: ...
+
+    async def list_postings_of_order(self, order_id: str, hospital_id: str) -> Sequence[PostingSet]:
+        """In the order in which they were booked."""
+        ...
 
 
 class ContentReader(Protocol):

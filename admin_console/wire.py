@@ -80,16 +80,18 @@ class AuditPage(Page[AuditRowOut]):
 
 
 class StaffOrdersQuery(PageQuery):
-    """`since` (included) and `until` (not) are about when the order was made; `number` is the whole order number."""
+    """`since` (included) and `until` (not) are about when the order was made; `number` is the whole order
+    number, `patient_account` the account that ordered."""
 
     status: OrderStatus | None = None
     doctor_id: Id | None = None
     number: Annotated[str, StringConstraints(min_length=1, max_length=32)] | None = None
+    patient_account: Id | None = None
     since: InstantIn | None = None
     until: InstantIn | None = None
 
     def to_filter(self, hospital_id: str) -> OrderFilter:
-        return OrderFilter(hospital_id, self.status, self.doctor_id, self.number, self.since, self.until)
+        return OrderFilter(hospital_id, self.status, self.doctor_id, self.number, self.patient_account, self.since, self.until)
 
 
 class StaffOrderPage(Page[OrderOut]):

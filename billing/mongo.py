@@ -203,6 +203,11 @@ class MongoPayments:
 
         return await self._transact(write)
 
+    async def list_postings_of_order(self, order_id: str, hospital_id: str) -> list[PostingSet]:
+        cursor = self._postings.find({"hospital_id": hospital_id, "order_id": order_id})
+        found = [_posting(document) async for document in cursor]
+        return sorted(found, key=lambda posting: (posting.at, posting.id))
+
     async def list_due_refunds(self, now: datetime, limit: int) -> list[Refund]:
         cursor = (
             self._refunds.find({"next_try_at": {"$lte": now}}, comment=ALL_HOSPITALS)
@@ -407,6 +412,18 @@ def _refund_update(refund: Refund, event: Event | None) -> tuple[Document, Docum
     if event is not None:
         update["$push"] = {"outbox": to_outbox(event)}
     return {"_id": refund.id, "hospital_id": refund.hospital_id, "version": refund.version}, update
+
+
+def _posting(document: Mapping[str, Any]) -> PostingSet:
+    return PostingSet(
+        id=document["_id"],
+        hospital_id=document["hospital_id"],
+        order_id=document["order_id"],
+        payment_id=document["payment_id"],
+        entry=Entry(document["entry"]),
+        at=document["at"],
+        lines=document["lines"],
+    )
 
 
 def _posting_document(posting: PostingSet) -> Document:

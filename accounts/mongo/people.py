@@ -1,7 +1,7 @@
 """Accounts of patients and of staff as documents."""
 
 from collections.abc import Collection as Ids
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -144,6 +144,30 @@ class MongoStaff:
                 "$set": {"active": False, "credentials": account.credentials + 1},
                 "$push": {"outbox": to_outbox(event)},
             },
+        )
+        if result.matched_count:
+            self._relay.soon(STAFF_ACCOUNTS, account.id, account.hospital_id)
+        return bool(result.matched_count)
+
+    async def list_of(self, hospital_id: str, *, limit: int, after: str | None) -> Sequence[StaffAccount]:
+        query: Document = {"hospital_id": hospital_id} | ({} if after is None else {"username": {"$gt": after}})
+        cursor = self._staff.find(query, sort=[("username", 1)], limit=limit)
+        opened = [await self._open(document) async for document in cursor]
+        return [account for account in opened if account is not None]
+
+    async def save(self, account: StaffAccount, event: Event) -> bool:
+        keys = await self._keyring.hospital(account.hospital_id)
+        before = {"hospital_id": account.hospital_id, "credentials": account.credentials - 1, "active": True}
+        values = {
+            "name": keys.seal_text(account.name, field=_STAFF_NAME, owner=account.id),
+            "roles": sorted(role.value for role in account.roles),
+            "password_hash": account.password_hash,
+            "totp_secret": keys.seal_text(account.totp_secret, field=_TOTP, owner=account.id),
+            "totp_step": account.totp_step,
+            "credentials": account.credentials,
+        }
+        result = await self._staff.update_one(
+            {"_id": account.id, **before}, {"$set": values, "$push": {"outbox": to_outbox(event)}}
         )
         if result.matched_count:
             self._relay.soon(STAFF_ACCOUNTS, account.id, account.hospital_id)

@@ -241,6 +241,8 @@ class SessionService:
             "accounts.doctor_removed": self._credentials_changed,
             "accounts.password_changed": self._credentials_changed,
             "accounts.password_reset": self._credentials_changed,
+            "accounts.staff_changed": self._credentials_changed,
+            "accounts.staff_credentials_renewed": self._credentials_changed,
             "accounts.staff_disabled": self._credentials_changed,
             "accounts.session_revoked": self._session_revoked,
         }

@@ -1,18 +1,37 @@
-"""Staff accounts: made and disabled by the product's operators, from the command line or a seed."""
+"""Staff accounts: kept by the hospital's operators, and by the product's own from the command line or a seed.
 
-from collections.abc import Collection
-from dataclasses import dataclass
+An operator decides who may see what, and may not decide it for oneself: nobody changes or ends the account that one asks with.
+Whatever is changed ends the member's sessions, so that no token carries former roles.
+"""
+
+import os
+from base64 import b32encode
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Final
 
 from accounts.domain.people import StaffAccount, check_password, check_username
 from accounts.domain.sessions import RevokeReason
-from accounts.errors import StaffNotFound, StaffUsernameTaken
+from accounts.errors import StaffNotFound, StaffSelfRefused, StaffUsernameTaken
 from accounts.ports import Passwords, StaffRepository
 from accounts.service.sessions import SessionService
 from server.kernel.actor import Actor, Role, StaffRole
+from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock
-from server.kernel.errors import Forbidden
-from server.kernel.ids import new_id
+from server.kernel.errors import Forbidden, RequestInvalid, Unavailable
+from server.kernel.ids import is_id, new_id
 from server.kernel.outbox import event_of
+
+STAFF_ADDED: Final = "accounts.staff_added"
+STAFF_CHANGED: Final = "accounts.staff_changed"
+STAFF_RENEWED: Final = "accounts.staff_credentials_renewed"
+STAFF_DISABLED: Final = "accounts.staff_disabled"
+STAFF_LISTED: Final = "accounts.staff_listed"
+
+_TOTP_BYTES: Final = 20
+_TRIES: Final = 5
+
+_Change = Callable[[StaffAccount], StaffAccount]
 
 
 @dataclass(slots=True)
@@ -21,6 +40,7 @@ class StaffService:
     sessions: SessionService
     passwords: Passwords
     clock: Clock
+    audit: Audit
 
     async def add_staff(
         self,
@@ -29,48 +49,137 @@ class StaffService:
         username: str,
         name: str,
         password: str,
-        totp_secret: str,
         roles: Collection[StaffRole],
+        totp_secret: str | None = None,
         account_id: str | None = None,
     ) -> StaffAccount:
-        """A new member of the actor's hospital's staff; `totp_secret` is base32 of 20 bytes.
+        """A new member of the actor's hospital's staff; `totp_secret` is base32 of 20 bytes, made here where none is given.
+        The same `account_id` and user name again are the same member.
 
-        Raises StaffUsernameTaken, RequestInvalid; Forbidden for whoever is not the product itself.
+        Raises StaffUsernameTaken, RequestInvalid; Forbidden for whoever is no operator.
         """
-        _check_right(actor)
+        await self._check_right(actor, STAFF_ADDED, "staff")
         account = StaffAccount(
             id=account_id or new_id(),
             hospital_id=actor.hospital_id,
             username=check_username(username),
             name=name,
-            roles=frozenset(roles),
+            roles=_check_roles(roles),
             password_hash=await self.passwords.hash(check_password(password)),
-            totp_secret=totp_secret,
+            totp_secret=totp_secret or _new_secret(),
             totp_step=0,
             active=True,
             credentials=1,
         )
-        event = event_of(actor, "accounts.staff_added", subject=account.id, at=self.clock.now())
-        if not await self.staff.insert(account, event):
+        event = event_of(actor, STAFF_ADDED, subject=account.id, at=self.clock.now())
+        if await self.staff.insert(account, event):
+            return account
+        known = await self.staff.find(account.id)
+        if known is None or (known.hospital_id, known.username) != (account.hospital_id, account.username):
             raise StaffUsernameTaken
-        return account
+        return known
 
     async def find_staff(self, actor: Actor, username: str) -> StaffAccount | None:
-        _check_right(actor)
+        await self._check_right(actor, STAFF_LISTED, "staff")
         return await self.staff.find_by_username(actor.hospital_id, check_username(username))
 
+    async def get_own(self, actor: Actor) -> StaffAccount:
+        """The member who asks, with the roles that the session holds. Raises Forbidden for anyone else."""
+        account = await self.staff.find(actor.account_id) if actor.role is Role.STAFF else None
+        if account is None:
+            raise Forbidden
+        return replace(account, roles=actor.staff_roles)
+
+    async def list_staff(self, actor: Actor, *, limit: int, after: str | None) -> tuple[list[StaffAccount], bool]:
+        """At most `limit` of the hospital, by user name behind `after`, former ones too; and whether there are more."""
+        await self._check_right(actor, STAFF_LISTED, "staff")
+        found = await self.staff.list_of(actor.hospital_id, limit=limit + 1, after=after)
+        await self.audit.record(audit_row(actor, STAFF_LISTED, subject="staff", at=self.clock.now()))
+        return list(found[:limit]), len(found) > limit
+
+    async def change_staff(
+        self, actor: Actor, account_id: str, *, name: str | None = None, roles: Collection[StaffRole] | None = None
+    ) -> StaffAccount:
+        """Change what is given; other roles hold at once. Raises StaffNotFound, StaffSelfRefused, RequestInvalid."""
+        wanted = None if roles is None else _check_roles(roles)
+
+        def change(old: StaffAccount) -> StaffAccount:
+            return replace(old, name=old.name if name is None else name, roles=old.roles if wanted is None else wanted)
+
+        return await self._save(actor, account_id, STAFF_CHANGED, change)
+
+    async def renew_credentials(self, actor: Actor, account_id: str, password: str) -> StaffAccount:
+        """Another password and TOTP secret, for who lost either. Raises StaffNotFound, StaffSelfRefused, RequestInvalid."""
+        await self._check_right(actor, STAFF_RENEWED, account_id)
+        password_hash, secret = await self.passwords.hash(check_password(password)), _new_secret()
+
+        def change(old: StaffAccount) -> StaffAccount:
+            return replace(old, password_hash=password_hash, totp_secret=secret, totp_step=0)
+
+        return await self._save(actor, account_id, STAFF_RENEWED, change)
+
+    async def disable_account(self, actor: Actor, account_id: str) -> None:
+        """End the account and all its sessions. Raises StaffNotFound, StaffSelfRefused."""
+        account = await self._get_other(actor, account_id, STAFF_DISABLED)
+        await self._disable(actor, account)
+
     async def disable_staff(self, actor: Actor, username: str) -> None:
-        """End the account and all its sessions. Raises StaffNotFound."""
+        """End the account of this user name and all its sessions. Raises StaffNotFound."""
         account = await self.find_staff(actor, username)
         if account is None or not account.active:
             raise StaffNotFound
+        await self._disable(actor, account)
+
+    async def _disable(self, actor: Actor, account: StaffAccount) -> None:
         credentials = account.credentials + 1
-        event = event_of(actor, "accounts.staff_disabled", subject=account.id, at=self.clock.now(), credentials=credentials)
+        event = event_of(actor, STAFF_DISABLED, subject=account.id, at=self.clock.now(), credentials=credentials)
         if not await self.staff.disable(account, event):
             raise StaffNotFound
-        await self.sessions.end_stale_sessions(actor, account.id, account.hospital_id, credentials, RevokeReason.NOT_AUTHORISED)
+        await self._end_sessions(actor, replace(account, credentials=credentials))
 
+    async def _save(self, actor: Actor, account_id: str, action: str, change: _Change) -> StaffAccount:
+        for _ in range(_TRIES):
+            old = await self._get_other(actor, account_id, action)
+            new = replace(change(old), credentials=old.credentials + 1)
+            event = event_of(actor, action, subject=new.id, at=self.clock.now(), credentials=new.credentials)
+            if await self.staff.save(new, event):
+                await self._end_sessions(actor, new)
+                return new
+        raise Unavailable
 
-def _check_right(actor: Actor) -> None:
-    if actor.role is not Role.SYSTEM:
+    async def _end_sessions(self, actor: Actor, account: StaffAccount) -> None:
+        await self.sessions.end_stale_sessions(
+            actor, account.id, account.hospital_id, account.credentials, RevokeReason.NOT_AUTHORISED
+        )
+
+    async def _get_other(self, actor: Actor, account_id: str, action: str) -> StaffAccount:
+        """An active member of the actor's hospital who is not the actor."""
+        await self._check_right(actor, action, account_id)
+        if account_id == actor.account_id:
+            await self._deny(actor, action, account_id)
+            raise StaffSelfRefused
+        account = await self.staff.find(account_id) if is_id(account_id) else None
+        if account is None or account.hospital_id != actor.hospital_id or not account.active:
+            raise StaffNotFound
+        return account
+
+    async def _check_right(self, actor: Actor, action: str, subject: str) -> None:
+        """Operators only, and the product itself."""
+        if actor.role is Role.SYSTEM or (actor.role is Role.STAFF and StaffRole.OPERATOR in actor.staff_roles):
+            return
+        await self._deny(actor, action, subject)
         raise Forbidden
+
+    async def _deny(self, actor: Actor, action: str, subject: str) -> None:
+        shown = subject if is_id(subject) else "staff"
+        await self.audit.record(audit_row(actor, action, subject=shown, at=self.clock.now(), outcome=Outcome.DENIED))
+
+
+def _new_secret() -> str:
+    return b32encode(os.urandom(_TOTP_BYTES)).decode()
+
+
+def _check_roles(roles: Collection[StaffRole]) -> frozenset[StaffRole]:
+    if not roles:
+        raise RequestInvalid(roles="must name at least one")
+    return frozenset(roles)

@@ -18,6 +18,11 @@ class View(StrEnum):
     FIGURES = "admin.figures_viewed"
     LEAK = "admin.leak_traced"
     EXPORT = "admin.order_exported"
+    BOARD = "admin.board_viewed"
+    DOSSIER = "admin.dossier_viewed"
+    PATIENT = "admin.patient_looked_up"
+    VERIFICATION = "admin.history_verified"
+    HL7 = "admin.hl7_repaired"
 
 
 _ORDERS: Final = frozenset({StaffRole.MEDICAL_ADMIN, StaffRole.AGENT, StaffRole.AUDITOR})
@@ -30,6 +35,11 @@ ALLOWED: Final[Mapping[View, frozenset[StaffRole]]] = MappingProxyType(
         View.TIMELINE: _ORDERS,
         View.EXPORT: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
         View.LEAK: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
+        View.BOARD: _ORDERS | {StaffRole.FINANCE},
+        View.DOSSIER: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
+        View.PATIENT: _ORDERS,
+        View.VERIFICATION: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
+        View.HL7: frozenset({StaffRole.OPERATOR}),
         View.FIGURES: frozenset({StaffRole.FINANCE, StaffRole.MEDICAL_ADMIN}),
     }
 )

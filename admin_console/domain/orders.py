@@ -15,6 +15,7 @@ class OrderFilter:
     status: OrderStatus | None = None
     doctor_id: str | None = None
     number: str | None = None
+    patient_account: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 

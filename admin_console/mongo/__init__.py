@@ -5,9 +5,11 @@ from typing import Final
 from pymongo import DESCENDING, IndexModel
 
 from admin_console.mongo.audit import MongoAuditRows
+from admin_console.mongo.board import MongoBoard
 from admin_console.mongo.checkpoints import CHECKPOINTS, FEED_PLACES, MongoArchive, MongoCheckpoints, MongoFeed
 from admin_console.mongo.ledger import MongoLedger
 from admin_console.mongo.orders import STAFF_ORDER_INDEXES, MongoStaffOrders
+from admin_console.mongo.proofs import PROOF_INDEXES, PROOFS, MongoProofs
 from admin_console.mongo.views import VIEW_INDEXES, MongoIssuedViews
 from consult.mongo.codec import ORDERS
 from ehr_view.ports import RECORD_VIEWS
@@ -16,6 +18,7 @@ from server.kernel.mongo import Indexes
 INDEXES: Final[Indexes] = {
     CHECKPOINTS: [IndexModel([("hospital_id", DESCENDING), ("_id", DESCENDING)])],
     FEED_PLACES: [],
+    PROOFS: PROOF_INDEXES,
     ORDERS: STAFF_ORDER_INDEXES,
     RECORD_VIEWS: VIEW_INDEXES,
 }
@@ -27,9 +30,11 @@ __all__ = [
     "OUTBOXES",
     "MongoArchive",
     "MongoAuditRows",
+    "MongoBoard",
     "MongoCheckpoints",
     "MongoFeed",
     "MongoIssuedViews",
     "MongoLedger",
+    "MongoProofs",
     "MongoStaffOrders",
 ]

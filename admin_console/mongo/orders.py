@@ -18,6 +18,11 @@ _NEWEST: Final = [("created_at", DESCENDING), ("_id", DESCENDING)]
 STAFF_ORDER_INDEXES: Final = [
     IndexModel([("hospital_id", DESCENDING), *_NEWEST], name="staff_newest"),
     IndexModel([("hospital_id", DESCENDING), ("status", DESCENDING), *_NEWEST], name="staff_status"),
+    IndexModel(
+        [("hospital_id", DESCENDING), ("expire_at", DESCENDING)],
+        name="staff_deadline",
+        partialFilterExpression={"expire_at": {"$type": "date"}},
+    ),
 ]
 
 _ANSWERED: Final = {"$gt": [{"$ifNull": ["$log.counted_replies", 0]}, 0]}
@@ -46,6 +51,10 @@ class MongoStaffOrders:
         keys = await self._keyring.hospital(wanted.hospital_id)
         cursor = self._orders.find(_query(wanted, after), sort=_NEWEST, limit=limit)
         return [order_from(document, keys) async for document in cursor]
+
+    async def has_ordered(self, hospital_id: str, patient_account: str) -> bool:
+        query = {"patient_account": patient_account, "hospital_id": hospital_id}
+        return await self._orders.find_one(query, projection={"_id": True}) is not None
 
     async def count_orders(self, hospital_id: str) -> OrderCounts:
         cursor = await self._orders.aggregate(
@@ -76,6 +85,8 @@ def _query(wanted: OrderFilter, after: tuple[datetime, str] | None) -> Document:
         query["status"] = wanted.status.value
     if wanted.doctor_id is not None:
         query["doctor_id"] = wanted.doctor_id
+    if wanted.patient_account is not None:
+        query["patient_account"] = wanted.patient_account
     if wanted.number is not None:
         query["number"] = wanted.number
     span: Document = {}

@@ -26,7 +26,7 @@ from server.kernel.mongo import Database, Indexes
 
 log = structlog.get_logger(__name__)
 
-SCHEMA: Final = 5
+SCHEMA: Final = 6
 """Raised with every change of an index or of stored documents."""
 
 META: Final = "meta"

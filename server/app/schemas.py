@@ -42,7 +42,7 @@ _UNMADE: Final = cast(Any, _Unmade())
 def listed_routes() -> tuple[Route, ...]:
     """Every route of the product, without anything behind it."""
     return (
-        *accounts.http.routes(*[_UNMADE] * 7),
+        *accounts.http.routes(*[_UNMADE] * 8),
         *consult.http.routes(*[_UNMADE] * 10),
         *im.http.routes(*[_UNMADE] * 4),
         *media.http.routes(_UNMADE),
@@ -51,7 +51,7 @@ def listed_routes() -> tuple[Route, ...]:
         *im.push.http.routes(*[_UNMADE] * 2),
         *ehr_view.critical.http.routes(_UNMADE),
         *billing.http.routes(*[_UNMADE] * 3),
-        *admin_console.http.routes(*[_UNMADE] * 4),
+        *admin_console.http.routes(*[_UNMADE] * 8),
     )
 
 

@@ -37,18 +37,25 @@ from admin_console.http import routes as admin_routes
 from admin_console.mongo import (
     MongoArchive,
     MongoAuditRows,
+    MongoBoard,
     MongoCheckpoints,
     MongoFeed,
     MongoIssuedViews,
     MongoLedger,
+    MongoProofs,
     MongoStaffOrders,
 )
 from admin_console.service.audit import AuditQuery
+from admin_console.service.board import LiveBoard
 from admin_console.service.checkpoints import Checkpoints
+from admin_console.service.dossier import Dossiers
 from admin_console.service.export import ConsultExport
 from admin_console.service.orders import StaffDesk
+from admin_console.service.proofs import Proofs
+from admin_console.service.repairs import Hl7Repairs
 from admin_console.service.traces import LeakTracing
 from admin_console.service.verification import Verifier
+from admin_console.tasks import jobs as admin_jobs
 from admin_console.tracer import ProcessReader
 from billing.domain import Channel
 from billing.http import routes as billing_routes
@@ -241,7 +248,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         password_service = PasswordService(accounts, limits, codes, sessions, passwords, audit, clock)
         doctors = DoctorService(doctor_list, sessions, audit, clock)
         patients = PatientService(patient_books, audit, clock, settings.patients_per_account)
-        staff = StaffService(staff_list, sessions, passwords, clock)
+        staff = StaffService(staff_list, sessions, passwords, clock, audit)
         consents = ConsentService.load()
 
         # billing
@@ -376,6 +383,20 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         desk = StaffDesk(audit, clock, staff_orders, log, MongoLedger(db), query)
         tracing = LeakTracing(audit, clock, ProcessReader(master.secret("watermark")), MongoIssuedViews(db, keyring))
         export = ConsultExport(audit, clock, staff_orders, consult.access, log, books, media)
+        verifier = Verifier(MongoArchive(db), files, signer.public_key, clock)
+        proofs = Proofs(audit, clock, MongoProofs(db), verifier, queue)
+        dossiers = Dossiers(
+            audit,
+            clock,
+            orders=staff_orders,
+            log=log,
+            money=books,
+            views=views,
+            names=names,
+            accounts=accounts,
+            query=query,
+        )
+        repairs = Hl7Repairs(audit, clock, intake, settings.hl7_hospital)
 
         yield Product(
             settings=settings,
@@ -401,11 +422,11 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             checkpoints=Checkpoints(MongoFeed(db), MongoCheckpoints(db), files, signer, clock),
             tracing=tracing,
             export=export,
-            verifier=Verifier(MongoArchive(db), files, signer.public_key, clock),
+            verifier=verifier,
             intake=intake,
             critical=critical,
             routes=(
-                *account_routes(codes, sign_in, sessions, password_service, doctors, patients, consents),
+                *account_routes(codes, sign_in, sessions, password_service, doctors, patients, consents, staff),
                 *consult.routes,
                 *im_routes(log, announcer, name_book, history),
                 *media_routes(media),
@@ -414,10 +435,16 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 *push.routes,
                 *favourite_routes(FavouriteService(MongoFavourites(db, keyring), history, audit, clock)),
                 *billing_routes(payments, refunds, wechat),
-                *admin_routes(query, desk, tracing, export),
+                *admin_routes(query, desk, tracing, export, LiveBoard(audit, clock, MongoBoard(db)), dossiers, proofs, repairs),
             ),
             commands=(*im_commands(log, announcer, name_book, history, presence), *consult_commands(critical)),
-            jobs=(*account_jobs(codes, sessions, texts), *billing_jobs(payments, refunds), *media_jobs(media), *push.jobs),
+            jobs=(
+                *account_jobs(codes, sessions, texts),
+                *billing_jobs(payments, refunds),
+                *media_jobs(media),
+                *push.jobs,
+                *admin_jobs(proofs),
+            ),
         )
 
 

@@ -319,3 +319,30 @@ async def test_readiness_says_how_things_are(world: World) -> None:
         assert answer.status == 200
         assert answer.content_type == "application/json"
         assert "ok" in await answer.text()
+
+
+# --- the console's own questions ---
+
+
+async def test_the_console_sees_the_board_a_dossier_and_what_came_of_a_verification(pair: Pair) -> None:
+    order, staff = await pair.paid(), await pair.world.staff()
+    await pair.reply(order["conversation_id"])
+    board = await staff.get("/admin/board")
+    assert board["in_session"] >= 1
+    assert (await staff.get("/admin/figures/daily?days=7"))["days"][-1] == board["today"]
+    dossier = await staff.get(f"/admin/orders/{order['id']}/dossier")
+    assert [entry["kind"] for entry in dossier["entries"]] == ["opened", "message"]
+    assert [(each["entry"], each["amount_fen"]) for each in dossier["postings"]] == [("captured", order["fee_fen"])]
+    (payment,) = dossier["payments"]
+    assert payment["status"] == "captured"
+    assert {pair.doctor_id, pair.patient.account_id} <= {person["account_id"] for person in dossier["people"]}
+    assert (await staff.get(f"/admin/orders?patient_account={pair.patient.account_id}"))["items"][0]["id"] == order["id"]
+    asked = await staff.post("/admin/audit/verifications", {}, 202)
+    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    while (done := (await staff.get("/admin/audit/verifications"))["items"][0])["state"] != "done":
+        assert asyncio.get_running_loop().time() < deadline, done
+        await asyncio.sleep(0.1)
+    assert (done["verification_id"], done["holds"], done["findings"]) == (asked["verification_id"], True, [])
+    (await staff.ask("POST", f"/admin/hl7/{'0' * 32}/retry", {})).refused(404, "hl7.message_not_found")
+    assert (await staff.get("/admin/hl7"))["items"] == []
+    assert (await pair.doctor.ask("GET", "/admin/board")).status == 403

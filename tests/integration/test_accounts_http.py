@@ -1,6 +1,7 @@
 """The routes through the real edge."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,7 @@ from server.app.edge import Edge, outermost
 from server.app.idempotency import IdempotencyStore
 from server.app.limits import RateLimiter
 from server.kernel.actor import StaffRole
+from server.kernel.audit import AUDIT
 from server.kernel.crypto import Keyring, MasterKey
 from server.kernel.ids import new_id
 from server.kernel.mongo import Database
@@ -90,6 +92,7 @@ async def world(database: Database, clock: ManualClock) -> AsyncIterator[World]:
             doctors=accounts.doctors,
             patients=accounts.patients,
             consents=accounts.consents,
+            staff=accounts.staff,
         ),
     )
     async with TestClient(TestServer(app)) as http:
@@ -287,6 +290,80 @@ async def test_other_roles_are_kept_from_the_authorised_list(world: World) -> No
     await world.patient()
     assert (await world.call("GET", "/admin/doctors"))[0] == 403
     assert (await world.accounts.doctors.get_doctor(doctor_id)).fee_fen == 100
+
+
+async def test_operators_keep_the_staff_and_whatever_they_change_ends_the_members_sessions(world: World) -> None:
+    await world.staff(StaffRole.OPERATOR)
+    operator = world.token
+    body = {"username": "Wang.Fang", "name": "王芳", "password": "correct horse", "roles": ["finance", "auditor"]}
+    status, added = await world.call("POST", "/admin/staff", body)
+    assert (status, added["username"], added["roles"], added["active"]) == (201, "wang.fang", ["auditor", "finance"], True)
+    assert len(base64.b32decode(added["totp_secret"])) == 20
+    assert (await world.call("POST", "/admin/staff", body))[1]["code"] == "staff.username_taken"
+    member = await _staff_token(world, "wang.fang", "correct horse", added["totp_secret"])
+    shown = {name: value for name, value in added.items() if name != "totp_secret"}
+    world.token = member
+    assert await world.call("GET", "/admin/me") == (200, shown)
+
+    world.token, path = operator, f"/admin/staff/{added['account_id']}"
+    listed = (await world.call("GET", "/admin/staff?limit=1"))[1]
+    assert [each["username"] for each in listed["items"]] == ["admin"]
+    rest = (await world.call("GET", f"/admin/staff?cursor={listed['next_cursor']}"))[1]
+    assert rest == {"items": [shown], "next_cursor": None}
+    assert await world.call("PATCH", path, {"roles": ["agent"]}) == (200, shown | {"roles": ["agent"]})
+    world.token = member
+    assert (await world.call("GET", "/admin/me"))[0] == 401
+
+    world.token = operator
+    status, renewed = await world.call("POST", f"{path}/credentials", {"password": "another horse"})
+    assert (status, renewed["totp_secret"] != added["totp_secret"]) == (200, True)
+    member = await _staff_token(world, "wang.fang", "another horse", renewed["totp_secret"])
+    assert await world.call("DELETE", path) == (204, None)
+    assert (await world.call("DELETE", path))[1]["code"] == "staff.not_found"
+    assert [each["active"] for each in (await world.call("GET", "/admin/staff"))[1]["items"]] == [True, False]
+    world.token = member
+    assert (await world.call("GET", "/admin/me"))[0] == 401
+
+
+async def test_nobody_changes_or_ends_ones_own_staff_account(world: World) -> None:
+    await world.staff(StaffRole.OPERATOR)
+    own = (await world.call("GET", "/admin/me"))[1]["account_id"]
+    for method, path, body in (
+        ("PATCH", f"/admin/staff/{own}", {"roles": ["finance"]}),
+        ("POST", f"/admin/staff/{own}/credentials", {"password": "another horse"}),
+        ("DELETE", f"/admin/staff/{own}", None),
+    ):
+        status, problem = await world.call(method, path, body)
+        assert (status, problem["code"]) == (409, "staff.self_refused")
+
+
+async def test_staff_who_are_no_operators_are_kept_from_the_staff_and_it_is_recorded(world: World) -> None:
+    await world.staff(StaffRole.MEDICAL_ADMIN, StaffRole.FINANCE, StaffRole.AUDITOR, StaffRole.AGENT)
+    other = new_id()
+    for method, path, body in (
+        ("GET", "/admin/staff", None),
+        ("POST", "/admin/staff", {"username": "me2", "name": "我", "password": "correct horse", "roles": ["operator"]}),
+        ("PATCH", f"/admin/staff/{other}", {"roles": ["finance"]}),
+        ("DELETE", f"/admin/staff/{other}", None),
+    ):
+        status, problem = await world.call(method, path, body)
+        assert (status, problem["code"]) == (403, "request.forbidden")
+    rows = await world.accounts.database[AUDIT].find({"outcome": "denied"}, sort=[("_id", 1)]).to_list()
+    assert [(row["action"], row["subject"]) for row in rows] == [
+        ("accounts.staff_listed", "staff"),
+        ("accounts.staff_added", "staff"),
+        ("accounts.staff_changed", other),
+        ("accounts.staff_disabled", other),
+    ]
+
+
+async def _staff_token(world: World, username: str, password: str, secret: str) -> str:
+    code = totp_code(secret, world.accounts.clock.now())
+    body = {"username": username, "password": password, "totp": code, **DEVICE}
+    status, session = await world.call("POST", "/auth/staff/sessions", body)
+    assert status == 201
+    token: str = session["access_token"]
+    return token
 
 
 async def test_jobs_are_named_after_this_package_and_run(world: World) -> None:

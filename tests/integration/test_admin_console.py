@@ -171,6 +171,11 @@ async def test_each_view_is_for_its_roles_and_a_refusal_is_recorded(world: Super
         View.FIGURES: lambda: world.desk.view_figures(actor),
         View.EXPORT: lambda: world.export.for_staff(actor, order.id, inline=False),
         View.LEAK: lambda: world.tracing.trace(actor, b""),
+        View.BOARD: lambda: world.board.view_board(actor),
+        View.DOSSIER: lambda: world.dossiers.view(actor, order.id),
+        View.PATIENT: lambda: world.dossiers.find_patient_account(actor, "13812341234"),
+        View.VERIFICATION: lambda: world.proofs.list_newest(actor),
+        View.HL7: lambda: world.repairs.list_failed(actor),
     }
     allowed = role in ALLOWED[view]
     if allowed:

@@ -72,7 +72,7 @@ async def house(database: Database, clock: ManualClock) -> House:
     passwords = Argon2Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     services = DemoServices(
         doctors=DoctorService(doctors, sessions, audit, clock),
-        staff=StaffService(staff, sessions, passwords, clock),
+        staff=StaffService(staff, sessions, passwords, clock, audit),
         patients=PatientService(patients, audit, clock),
         patient_accounts=accounts,
         clock=clock,

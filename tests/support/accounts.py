@@ -125,7 +125,7 @@ class Accounts:
             self.accounts, self.limits, self.codes, self.sessions, self.passwords, audit, clock
         )
         self.doctors = DoctorService(self.doctor_store, self.sessions, audit, clock)
-        self.staff = StaffService(self.staff_store, self.sessions, self.passwords, clock)
+        self.staff = StaffService(self.staff_store, self.sessions, self.passwords, clock, self.audit)
         self.patients = PatientService(self.patient_store, audit, clock)
         for action, consumer in self.sessions.consumers().items():
             self.relay.on(action, consumer)

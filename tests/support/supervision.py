@@ -1,9 +1,10 @@
 """A hospital with one paid order and its conversation, and staff who look at it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from accounts.domain.people import PatientAccount
 from admin_console.domain.checkpoints import Signer
 from admin_console.domain.traces import Findings
 from admin_console.files import CheckpointFiles
@@ -11,14 +12,20 @@ from admin_console.mongo import (
     INDEXES,
     MongoArchive,
     MongoAuditRows,
+    MongoBoard,
     MongoCheckpoints,
     MongoFeed,
     MongoIssuedViews,
     MongoLedger,
+    MongoProofs,
     MongoStaffOrders,
 )
 from admin_console.service import AuditQuery, Checkpoints, StaffDesk, Verifier
+from admin_console.service.board import LiveBoard
+from admin_console.service.dossier import Dossiers
 from admin_console.service.export import ConsultExport
+from admin_console.service.proofs import Proofs
+from admin_console.service.repairs import Hl7Repairs
 from admin_console.service.traces import LeakTracing
 from billing.mongo import MongoPayments
 from consult.domain.log import Policy
@@ -27,6 +34,9 @@ from consult.domain.status import Phase
 from consult.mongo import MongoOrders
 from consult.rules import ConsultRules
 from consult.service.access import OrderAccess
+from ehr_view.hl7.domain import HeldMessage
+from ehr_view.hl7.service import Repair
+from ehr_view.mongo import MongoViews
 from im.domain import Opening, SendMessage
 from im.service import ConversationLog
 from server.kernel import audit as kernel_audit
@@ -70,6 +80,31 @@ class Shelf:
         return found if found is not None and len(found[1]) <= most_bytes else None
 
 
+@dataclass
+class Outside:
+    """Implements `Names`, `AccountBook`, `Hl7Intake` and `JobQueue` over what tests put there."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    accounts: dict[str, PatientAccount] = field(default_factory=dict)
+    failed: dict[str, HeldMessage] = field(default_factory=dict)
+    requested: list[tuple[str, ...]] = field(default_factory=list)
+
+    async def find_names(self, account_ids: Collection[str]) -> dict[str, str]:
+        return {each: self.names[each] for each in account_ids if each in self.names}
+
+    async def find_by_phone(self, phone: str) -> PatientAccount | None:
+        return self.accounts.get(phone)
+
+    async def list_failed(self, limit: int) -> list[HeldMessage]:
+        return list(self.failed.values())[:limit]
+
+    async def retry(self, message_id: str) -> Repair | None:
+        return None if self.failed.pop(message_id, None) is None else Repair(message_id, is_accepted=True)
+
+    def request(self, name: str, *arguments: str) -> None:
+        self.requested.append((name, *arguments))
+
+
 class _SeesNothing:
     """Implements `MarkReader` for pictures that carry no mark."""
 
@@ -94,6 +129,11 @@ class Supervision:
     tracing: LeakTracing
     export: ConsultExport
     shelf: Shelf
+    board: LiveBoard
+    dossiers: Dossiers
+    proofs: Proofs
+    repairs: Hl7Repairs
+    outside: Outside
 
     async def order(self, *, paid: bool = True, hospital_id: str = "default") -> Order:
         now, order_id = self.clock.now(), new_id()
@@ -147,6 +187,8 @@ async def supervision(database: Database, clock: Clock, folder: Path) -> Supervi
     staff_orders, shelf = MongoStaffOrders(database, keyring), Shelf()
     query = AuditQuery(audit, clock, MongoAuditRows(database), log, staff_orders)
     file = CheckpointFiles(folder / "checkpoints", SIGNER.public_key)
+    outside, money = Outside(), MongoPayments(database)
+    verifier = Verifier(MongoArchive(database), file, SIGNER.public_key, clock)
     return Supervision(
         database=database,
         clock=clock,
@@ -162,5 +204,20 @@ async def supervision(database: Database, clock: Clock, folder: Path) -> Supervi
         ),
         shelf=shelf,
         tracing=LeakTracing(audit, clock, _SeesNothing(), MongoIssuedViews(database, keyring)),
-        verifier=Verifier(MongoArchive(database), file, SIGNER.public_key, clock),
+        verifier=verifier,
+        board=LiveBoard(audit, clock, MongoBoard(database)),
+        dossiers=Dossiers(
+            audit,
+            clock,
+            orders=staff_orders,
+            log=log,
+            money=money,
+            views=MongoViews(database, keyring),
+            names=outside,
+            accounts=outside,
+            query=query,
+        ),
+        proofs=Proofs(audit, clock, MongoProofs(database), verifier, outside),
+        repairs=Hl7Repairs(audit, clock, outside, "default"),
+        outside=outside,
     )

@@ -1,0 +1,125 @@
+"""The routes of staff accounts: who one is, and whom operators add, change and end."""
+
+from dataclasses import dataclass
+
+from accounts.errors import StaffNotFound, StaffSelfRefused, StaffUsernameTaken
+from accounts.service import StaffService
+from accounts.wire import NewStaffAnswer, StaffAnswer, StaffBody, StaffChangeBody, StaffCredentialsBody
+from server.kernel.edge import STAFF, Call, Route
+from server.kernel.wire import Page, PageQuery, decode_cursor, encode_cursor
+
+
+def staff_routes(staff: StaffService) -> list[Route]:
+    return _Staff(staff).routes()
+
+
+@dataclass(frozen=True, slots=True)
+class _Staff:
+    staff: StaffService
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(
+                method="GET",
+                path="/admin/me",
+                name="get_own_staff_account",
+                summary="The member of staff who asks, and the roles of this session.",
+                roles=STAFF,
+                handler=self.get_own,
+                answer=StaffAnswer,
+                tag="admin",
+            ),
+            Route(
+                method="GET",
+                path="/admin/staff",
+                name="list_staff",
+                summary="The hospital's staff by user name, former members too.",
+                roles=STAFF,
+                handler=self.list,
+                query=PageQuery,
+                answer=Page[StaffAnswer],
+                tag="admin",
+            ),
+            Route(
+                method="POST",
+                path="/admin/staff",
+                name="add_staff",
+                summary="Add a member of staff; the answer holds the secret for the authenticator, once.",
+                roles=STAFF,
+                handler=self.add,
+                body=StaffBody,
+                answer=NewStaffAnswer,
+                status=201,
+                errors=(StaffUsernameTaken,),
+                tag="admin",
+            ),
+            Route(
+                method="PATCH",
+                path="/admin/staff/{account_id}",
+                name="change_staff",
+                summary="Change a member's name or roles; the member's sessions end at once.",
+                roles=STAFF,
+                handler=self.change,
+                body=StaffChangeBody,
+                answer=StaffAnswer,
+                errors=(StaffNotFound, StaffSelfRefused),
+                tag="admin",
+            ),
+            Route(
+                method="POST",
+                path="/admin/staff/{account_id}/credentials",
+                name="renew_staff_credentials",
+                summary="Give a member another password and authenticator secret; the member's sessions end at once.",
+                roles=STAFF,
+                handler=self.renew,
+                body=StaffCredentialsBody,
+                answer=NewStaffAnswer,
+                errors=(StaffNotFound, StaffSelfRefused),
+                tag="admin",
+            ),
+            Route(
+                method="DELETE",
+                path="/admin/staff/{account_id}",
+                name="disable_staff",
+                summary="End a member's account; the member's sessions end at once.",
+                roles=STAFF,
+                handler=self.disable,
+                status=204,
+                errors=(StaffNotFound, StaffSelfRefused),
+                tag="admin",
+            ),
+        ]
+
+    async def get_own(self, call: Call) -> StaffAnswer:
+        return StaffAnswer.of(await self.staff.get_own(call.actor))
+
+    async def list(self, call: Call) -> Page[StaffAnswer]:
+        asked: PageQuery = call.query
+        after: str | None = decode_cursor(asked.cursor, str)[0] if asked.cursor is not None else None
+        found, more = await self.staff.list_staff(call.actor, limit=asked.limit, after=after)
+        cursor = encode_cursor(found[-1].username) if more else None
+        return Page[StaffAnswer](items=[StaffAnswer.of(account) for account in found], next_cursor=cursor)
+
+    async def add(self, call: Call) -> NewStaffAnswer:
+        body: StaffBody = call.body
+        account = await self.staff.add_staff(
+            call.actor,
+            username=body.username,
+            name=body.name,
+            password=body.password,
+            roles=body.roles,
+            account_id=call.seed_id,
+        )
+        return NewStaffAnswer.of(account)
+
+    async def change(self, call: Call) -> StaffAnswer:
+        body: StaffChangeBody = call.body
+        account_id = call.path["account_id"]
+        return StaffAnswer.of(await self.staff.change_staff(call.actor, account_id, name=body.name, roles=body.roles))
+
+    async def renew(self, call: Call) -> NewStaffAnswer:
+        body: StaffCredentialsBody = call.body
+        return NewStaffAnswer.of(await self.staff.renew_credentials(call.actor, call.path["account_id"], body.password))
+
+    async def disable(self, call: Call) -> None:
+        await self.staff.disable_account(call.actor, call.path["account_id"])
