@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
+from typing import Any, cast
 
 import numpy as np
 import pytest
