@@ -65,6 +65,10 @@ WAITING: Final = frozenset({_S.TOLD, _S.TEXTED})
 """Where time goes on."""
 
 
+SAME_REPORT: Final = timedelta(minutes=30)
+"""How far apart one report may be dated that comes two ways: rather told twice than a second measurement taken for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """From where on a result of these codes in this unit is critical; at a limit is critical. None: no limit on that side."""
@@ -120,8 +124,10 @@ class People:
 
 @dataclass(frozen=True, slots=True)
 class CriticalValue:
-    """One report's critical results. `names`: every way that the hospital writes the person's name. `deadline_at`: when it is
-    handed on; None where no time runs."""
+    """One report's critical results. `names`: every way that the hospital writes the person's name. `occurred_at` is the
+    report's, `found` what of it is critical (`2823-3=6.8`). `was_sent`: the hospital sent it; else it stood in a chart.
+    `deadline_at`: when it is handed on; None where no time runs.
+    """
 
     id: str
     hospital_id: str
@@ -129,6 +135,9 @@ class CriticalValue:
     identity: Identity
     raised_at: datetime
     names: tuple[str, ...] = ()
+    occurred_at: datetime | None = None
+    found: tuple[str, ...] = ()
+    was_sent: bool = True
     status: CriticalStatus = CriticalStatus.RAISED
     version: int = 1
     people: People = field(default_factory=People)
@@ -195,9 +204,30 @@ def find_critical(
     items = critical_items(record, limits)
     if not items and not record.critical:
         return None
-    found = sorted(f"{item.code or item.name}={item.value}" for item in items)
-    value_id = derived_id("ehr_view.critical", hospital_id, record.id, *found)
-    return CriticalValue(value_id, hospital_id, record.id, identity, at, names)
+    said = sorted(f"{item.code or item.name}={item.value}" for item in items)
+    value_id = derived_id("ehr_view.critical", hospital_id, record.id, *said)
+    found = tuple(sorted(f"{item.code.rpartition('|')[2] or item.name}={item.value}" for item in items))
+    return CriticalValue(value_id, hospital_id, record.id, identity, at, names, record.occurred_at, found)
+
+
+def found_again(value: CriticalValue, times: int) -> CriticalValue:
+    """The same results, said once more after they were withdrawn `times` times: news to everybody."""
+    return replace(value, id=derived_id("ehr_view.critical.again", value.id, str(times))) if times else value
+
+
+def is_told_by(value: CriticalValue, others: Iterable[CriticalValue]) -> bool:
+    """Whether the same report, come the other way, has raised all of it. The same results of two reports that came one way are
+    two measurements; what has no results is told in any case."""
+    said = set(value.found)
+    return bool(said) and any(
+        other.was_sent != value.was_sent
+        and other.status is not CriticalStatus.WITHDRAWN
+        and value.occurred_at is not None
+        and other.occurred_at is not None
+        and abs(other.occurred_at - value.occurred_at) <= SAME_REPORT
+        and said <= set(other.found)
+        for other in others
+    )
 
 
 def decide_telling(value: CriticalValue, people: People, policy: CriticalPolicy, now: datetime) -> CriticalValue:

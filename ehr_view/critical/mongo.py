@@ -1,4 +1,4 @@
-"""Critical values in MongoDB. Whose they are stands sealed; what they say stands nowhere here, only the report's id."""
+"""Critical values in MongoDB. Whose they are, and what they say, stands sealed; look-ups go by blind index."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
@@ -18,7 +18,7 @@ from ehr_view.critical.domain import (
     can_be_withdrawn,
 )
 from ehr_view.hl7.domain import Identity
-from server.kernel.crypto import Keyring
+from server.kernel.crypto import HospitalKeys, Keyring
 from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document, Indexes
 from server.kernel.outbox import OUTBOX_INDEX, Event, to_outbox
 
@@ -26,11 +26,13 @@ _IDENTITY: Final = f"{CRITICAL_VALUES}.identity"
 _NEWEST: Final = [("raised_at", DESCENDING), ("_id", DESCENDING)]
 _DATE: Final = {"$type": "date"}
 _SWEPT: Final = 200
+_MOST_OF_PERSON: Final = 100
 
 INDEXES: Final[Indexes] = {
     CRITICAL_VALUES: [
         OUTBOX_INDEX,
         IndexModel([("hospital_id", ASCENDING), ("record_id", ASCENDING)]),
+        IndexModel([("hospital_id", ASCENDING), ("person", ASCENDING), ("occurred_at", DESCENDING)]),
         IndexModel([("accounts", ASCENDING), *_NEWEST]),
         IndexModel([("deadline_at", ASCENDING)], partialFilterExpression={"deadline_at": _DATE}),
     ]
@@ -48,12 +50,16 @@ class MongoCriticalValues:
 
     async def insert(self, value: CriticalValue, event: Event) -> bool:
         keys = await self._keyring.hospital(value.hospital_id)
-        sealed = keys.seal_bytes(orjson.dumps([asdict(value.identity), value.names]), field=_IDENTITY, owner=value.id)
+        words = orjson.dumps([asdict(value.identity), value.names, value.found])
+        sealed = keys.seal_bytes(words, field=_IDENTITY, owner=value.id)
         document: Document = {
             "_id": value.id,
             "hospital_id": value.hospital_id,
             "record_id": value.record_id,
             "identity": sealed,
+            "person": _blind(keys, value.identity),
+            "occurred_at": value.occurred_at,
+            "was_sent": value.was_sent,
             "raised_at": value.raised_at,
             **_changing(value),
             "outbox": [to_outbox(event)],
@@ -85,6 +91,17 @@ class MongoCriticalValues:
         )
         return [await self._value(document) async for document in cursor]
 
+    async def list_of_person(
+        self, hospital_id: str, identity: Identity, since: datetime, until: datetime
+    ) -> Sequence[CriticalValue]:
+        person = _blind(await self._keyring.hospital(hospital_id), identity)
+        cursor = self._values.find(
+            {"hospital_id": hospital_id, "person": person, "occurred_at": {"$gte": since, "$lte": until}},
+            sort=[("occurred_at", DESCENDING)],
+            limit=_MOST_OF_PERSON,
+        )
+        return [await self._value(document) async for document in cursor]
+
     async def list_of_account(
         self, account_id: str, *, limit: int, after: tuple[datetime, str] | None
     ) -> Sequence[CriticalValue]:
@@ -107,7 +124,8 @@ class MongoCriticalValues:
 
     async def _value(self, document: Document) -> CriticalValue:
         keys = await self._keyring.hospital(document["hospital_id"])
-        identity, names = orjson.loads(keys.open_bytes(bytes(document["identity"]), field=_IDENTITY, owner=document["_id"]))
+        words = keys.open_bytes(bytes(document["identity"]), field=_IDENTITY, owner=document["_id"])
+        identity, names, *found = orjson.loads(words)
         return CriticalValue(
             id=document["_id"],
             hospital_id=document["hospital_id"],
@@ -115,6 +133,9 @@ class MongoCriticalValues:
             identity=Identity(**identity),
             raised_at=document["raised_at"],
             names=tuple(names),
+            occurred_at=document.get("occurred_at"),
+            found=tuple(found[0]) if found else (),
+            was_sent=document.get("was_sent", True),
             status=CriticalStatus(document["status"]),
             version=document["version"],
             people=People(
@@ -125,6 +146,10 @@ class MongoCriticalValues:
             acknowledged_by=document["acknowledged_by"],
             acknowledged_at=document["acknowledged_at"],
         )
+
+
+def _blind(keys: HospitalKeys, identity: Identity) -> bytes:
+    return keys.blind(f"{identity.id_type}\0{identity.id_number}", field=f"{CRITICAL_VALUES}.person")
 
 
 def _changing(value: CriticalValue) -> dict[str, Any]:

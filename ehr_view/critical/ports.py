@@ -26,6 +26,12 @@ class CriticalValues(Protocol):
         """Those of one report that can still be withdrawn."""
         ...
 
+    async def list_of_person(
+        self, hospital_id: str, identity: Identity, since: datetime, until: datetime
+    ) -> Sequence[CriticalValue]:
+        """Those of this person's reports of that time, both ends among them; bounded."""
+        ...
+
     async def list_of_account(
         self, account_id: str, *, limit: int, after: tuple[datetime, str] | None
     ) -> Sequence[CriticalValue]:

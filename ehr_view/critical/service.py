@@ -6,7 +6,7 @@ follows from the value, so that doing it twice is doing it once.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from ehr_view.critical.domain import (
     ACKNOWLEDGED,
     CRITICAL_VALUES,
     RAISED,
+    SAME_REPORT,
     SEEN,
     TASK_DUE,
     TEXT_DUE,
@@ -30,6 +31,8 @@ from ehr_view.critical.domain import (
     decide_telling,
     decide_withdrawal,
     find_critical,
+    found_again,
+    is_told_by,
 )
 from ehr_view.critical.ports import Alarms, CriticalPeople, CriticalValues, Live, Outboxes
 from ehr_view.domain.records import PatientRef, Record
@@ -50,6 +53,7 @@ FRESH: Final = timedelta(hours=24)
 """What a chart shows and is older was dealt with elsewhere."""
 
 _TRIES: Final = 5
+_MOST_AGAIN: Final = 100
 _NAME: Final = "critical"
 
 
@@ -69,15 +73,30 @@ class CriticalService:
     _watching: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def consider(
-        self, hospital_id: str, identity: Identity, person: PersonFacts, record: Record, *, withdrawn: bool = False
+        self,
+        hospital_id: str,
+        identity: Identity,
+        person: PersonFacts,
+        record: Record,
+        *,
+        withdrawn: bool = False,
+        was_sent: bool = True,
     ) -> None:
-        """Raise what cannot wait; withdraw what an earlier form of the report raised and this one does not say."""
+        """Raise what cannot wait; withdraw what an earlier form of the report raised and this one does not say.
+
+        A result that was withdrawn and is said again is raised again. A report that comes in two ways (sent, and in a chart)
+        is told once.
+        """
         now = self.clock.now()
         found = None if withdrawn else find_critical(hospital_id, identity, record, self.limits, now, person.names)
+        if found is not None:
+            found = await self._in_force(replace(found, was_sent=was_sent))
         for old in await self.values.list_of_record(hospital_id, record.id):
             if found is None or old.id != found.id:
                 await self._withdraw(old)
-        if found is not None and await self.values.insert(found, self._event(found, RAISED)):
+        if found is None or is_told_by(found, await self._of_same_time(found)):
+            return
+        if await self.values.insert(found, self._event(found, RAISED)):
             log.warning("critical.raised", critical_id=found.id, record_id=record.id)
             self.relay.soon(CRITICAL_VALUES, found.id, hospital_id)
 
@@ -197,6 +216,21 @@ class CriticalService:
     async def _get(self, event: Event) -> CriticalValue | None:
         return await self.values.find(event.subject)
 
+    async def _in_force(self, found: CriticalValue) -> CriticalValue:
+        """The first of these results that is not withdrawn, stored or not."""
+        for times in range(_MOST_AGAIN):
+            value = found_again(found, times)
+            stored = await self.values.find(value.id)
+            if stored is None or stored.status is not CriticalStatus.WITHDRAWN:
+                return value
+        return found
+
+    async def _of_same_time(self, found: CriticalValue) -> Sequence[CriticalValue]:
+        if found.occurred_at is None:
+            return ()
+        since, until = found.occurred_at - SAME_REPORT, found.occurred_at + SAME_REPORT
+        return await self.values.list_of_person(found.hospital_id, found.identity, since, until)
+
     async def _withdraw(self, value: CriticalValue) -> None:
         for _ in range(_TRIES):
             try:
@@ -215,7 +249,7 @@ class CriticalService:
     async def _watch(self, hospital_id: str, identity: Identity, person: PersonFacts, records: Sequence[Record]) -> None:
         try:
             for record in records:
-                await self.consider(hospital_id, identity, person, record)
+                await self.consider(hospital_id, identity, person, record, was_sent=False)
         except Exception as error:  # the next look at the chart raises them
             log.warning("critical.chart_failed", error=type(error).__name__, exc_info=True)
 

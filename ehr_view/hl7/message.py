@@ -267,6 +267,8 @@ def _unescape(raw: str, separators: Separators, charset: str) -> str:
 
 def _escape(name: str, known: dict[str, str], charset: str) -> str | None:
     """What an escape stands for; None for what is none."""
+    if not name:
+        return None
     if name in known:
         return known[name]
     if name[:1] in ("X", "C", "M") and _HEX.fullmatch(name[1:]):

@@ -128,10 +128,15 @@ class Pages:
 
     def _read(self, name: str) -> _File | None:
         path = self._built / name
-        if "\x00" in name or path.suffix in (".br", ".gz") or not path.resolve().is_relative_to(self._built.resolve()):
-            return None
-        if not path.is_file():
+        if "\x00" in name or path.suffix in (".br", ".gz") or not _is_file_below(self._built, path):
             return None
         media_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         packed = {name: side.read_bytes() for name, end in _ENCODINGS if (side := Path(f"{path}{end}")).is_file()}
         return _File(path.read_bytes(), media_type, packed)
+
+
+def _is_file_below(folder: Path, path: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(folder.resolve()) and path.is_file()
+    except OSError:  # a name that no file system takes: too long
+        return False

@@ -99,6 +99,12 @@ async def test_names_that_lead_out_of_the_build_or_to_packed_files_give_the_page
             assert answer.content_type in ("text/html", "application/problem+json")
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a/" * 2_500])
+async def test_a_name_that_no_file_system_takes_is_a_place_inside_the_app(http: Http, name: str) -> None:
+    async with http.get(f"/patient/{name}") as answer:
+        assert (answer.status, await answer.read()) == (200, b"patient page")
+
+
 async def test_an_app_without_its_slash_leads_to_it(http: Http) -> None:
     async with http.get("/doctor", allow_redirects=False) as answer:
         assert (answer.status, answer.headers["Location"]) == (308, "/doctor/")

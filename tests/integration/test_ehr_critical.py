@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,20 @@ from server.kernel.crypto import Keyring, MasterKey
 from server.kernel.mongo import Database
 from server.kernel.outbox import Relay
 from tests.support.clock import ManualClock
-from tests.support.hl7 import NUMBER, POTASSIUM, SODIUM, Hl7World, connected, intake_world, result, verdict
+from tests.support.hl7 import (
+    NUMBER,
+    OBR,
+    PID,
+    POTASSIUM,
+    SODIUM,
+    Hl7World,
+    connected,
+    header,
+    intake_world,
+    message,
+    result,
+    verdict,
+)
 from tests.support.records import PERSON, Told
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
@@ -226,6 +239,41 @@ async def test_a_corrected_result_withdraws_it(world: World) -> None:
     with pytest.raises(CriticalTransitionRefused):
         await world.service.acknowledge(DOCTOR, value_id)
     assert world.told.events[-1][2]["status"] == "withdrawn"
+
+
+async def test_a_withdrawn_result_that_is_said_again_is_told_again(world: World) -> None:
+    await world.send()
+    for control, at, value, flag in (("2", "20261122095000", "4.6", "N"), ("3", "20261122095500", "6.8", "HH")):
+        await world.send(control=control, at=at, lines=[POTASSIUM.replace("6.8", value).replace("HH", flag), SODIUM])
+    await world.send(control="4", at="20261122095600")
+    assert sorted(value["status"] for value in await world.values()) == ["told", "withdrawn"]
+    assert world.did().count("notice") == 2
+
+
+async def test_a_report_that_is_sent_and_stands_in_a_chart_too_is_told_once_and_a_second_measurement_again(
+    world: World,
+) -> None:
+    await world.send()
+    (held,) = await world.hl7.records.list_of("default", Identity("resident", NUMBER))
+    in_chart = replace(held.record, id="c" * 32, occurred_at=held.record.occurred_at + timedelta(minutes=30))
+    world.service.watch_chart("default", PERSON, [in_chart])
+    await world.service.close()
+    await world.relay.close()
+    assert (await world.only())["record_id"] == held.record.id
+    later = replace(in_chart, id="f" * 32, occurred_at=in_chart.occurred_at + timedelta(milliseconds=1))
+    world.service.watch_chart("default", PERSON, [later])
+    await world.service.close()
+    await world.relay.close()
+    assert world.did() == ["notice", "notice"]
+
+
+async def test_two_measurements_of_the_same_value_that_are_sent_are_both_told(world: World) -> None:
+    await world.send()
+    async with connected(world.hl7.port) as sender:
+        other = message(header(control="2"), PID, OBR.replace("L20261122001", "L20261122002"), POTASSIUM)
+        assert verdict(await sender.send(other))[0] == "AA"
+    await world.relay.close()
+    assert world.did() == ["notice", "notice"]
 
 
 async def test_without_an_account_or_order_nobody_is_told_and_no_time_runs(world: World) -> None:
