@@ -38,6 +38,7 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
   const list = useRef<VirtualizerHandle>(null);
   const frame = useRef<HTMLDivElement>(null);
   const end = useRef(true);
+  const told = useRef(0);
   const last = rows.at(-1);
   const ownLast = last?.kind === "pending";
   const typist = typing.find((id) => id !== ownAccountId);
@@ -60,14 +61,19 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
     if (box.firstElementChild !== null) observer.observe(box.firstElementChild);
     return () => observer.disconnect();
   }, []);
+  const id = log.conversationId;
+  const unseen = Math.max(lastOfOthers(log.messages, ownAccountId), log.unread > 0 ? log.seq : 0);
+  const known = readUpTo(log, ownAccountId);
   useEffect(() => {
     const seen = (): void => {
-      if (document.visibilityState === "visible" && log.seq > 0 && readUpTo(log, ownAccountId) < lastOfOthers(log.messages, ownAccountId)) live.markRead(log.conversationId);
+      if (document.visibilityState !== "visible" || unseen <= Math.max(known, told.current)) return;
+      told.current = unseen; // once each: one's own mark comes back only with the next sync
+      live.markRead(id);
     };
     seen();
     document.addEventListener("visibilitychange", seen);
     return () => document.removeEventListener("visibilitychange", seen);
-  }, [live, log, ownAccountId]);
+  }, [live, id, unseen, known]);
 
   const loadOlder = async (): Promise<void> => {
     if (older || log.first <= 1) return;
