@@ -19,8 +19,9 @@ from server.kernel.clock import Clock
 SYNC_ENTRIES: Final = 100
 """Entries of one conversation that one answer holds at most."""
 
-SYNC_BYTES: Final = 512 * 1024
-"""Messages that one answer holds at most, for slow lines; what does not fit is `more`."""
+SYNC_BYTES: Final = 96 * 1024
+"""Messages that one answer holds at most; what does not fit is `more`. On a line of 64 kbit/s that is 12 s. A ping that waits
+behind it must still be answered in time, or the client is cut, comes back, asks the same again and never gets anywhere."""
 
 OPEN_CONVERSATIONS: Final = 200
 _AT_ONCE: Final = 16

