@@ -63,6 +63,12 @@ class DoctorNotFound(DomainError):
     title = "There is no such doctor."
 
 
+class DepartmentNotFound(DomainError):
+    code = "department.not_found"
+    kind = ErrorKind.NOT_FOUND
+    title = "There is no such department."
+
+
 class DoctorPhoneTaken(DomainError):
     code = "doctor.phone_taken"
     kind = ErrorKind.CONFLICT

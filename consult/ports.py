@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from accounts.domain.consents import Consent
-from accounts.domain.doctors import Doctor, DoctorPage, DoctorQuery
+from accounts.domain.doctors import Department, Doctor, DoctorPage, DoctorQuery
 from accounts.domain.patients import Patient
 from consult.domain.desk import DeskSettings, Figures, QuickReply
 from consult.domain.fairness import ReplyFlag, Said
@@ -38,6 +38,10 @@ class Doctors(Protocol):
     async def get_doctor(self, doctor_id: str) -> Doctor: ...
 
     async def list_doctors(self, query: DoctorQuery) -> DoctorPage: ...
+
+    async def get_department(self, hospital_id: str, department_id: str) -> Department:
+        """Raises DepartmentNotFound."""
+        ...
 
 
 class DoctorPhones(Protocol):

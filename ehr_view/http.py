@@ -172,6 +172,7 @@ def _record(item: ListedRecord) -> RecordOut:
         pages=item.pages,
         abnormal=record.abnormal,
         critical=record.critical,
+        source=record.source,
     )
 
 

@@ -19,7 +19,8 @@ class RecordKind(StrEnum):
 
 
 class RecordOut(WireModel):
-    """One record. `form` is `kind`, except that a prescription, which is a note, says so. `critical`: it cannot wait."""
+    """One record. `form` is `kind`, except that a prescription, which is a note, says so. `critical`: it cannot wait.
+    `source`: which of the hospital's systems it came from, for people; empty where the hospital has one for all."""
 
     record_id: Id
     kind: RecordKind
@@ -30,6 +31,7 @@ class RecordOut(WireModel):
     pages: int
     abnormal: bool
     critical: bool
+    source: str
 
 
 class MissingOut(WireModel):

@@ -17,7 +17,7 @@ from accounts.domain.doctors import (
 )
 from accounts.domain.phones import check_phone
 from accounts.domain.sessions import RevokeReason
-from accounts.errors import DoctorNotFound
+from accounts.errors import DepartmentNotFound, DoctorNotFound
 from accounts.ports import DoctorRepository
 from accounts.service.sessions import SessionService
 from server.kernel.actor import DEFAULT_HOSPITAL, Actor, Role, StaffRole
@@ -60,6 +60,13 @@ class DoctorService:
     async def list_departments(self, hospital_id: str = DEFAULT_HOSPITAL) -> Sequence[Department]:
         """All departments of a hospital, in the order of their names' pinyin."""
         return await self.doctors.list_departments(hospital_id)
+
+    async def get_department(self, hospital_id: str, department_id: str) -> Department:
+        """One of this hospital's. Raises DepartmentNotFound."""
+        department = await self.doctors.find_department(hospital_id, department_id) if is_id(department_id) else None
+        if department is None:
+            raise DepartmentNotFound
+        return department
 
     async def ensure_department(self, actor: Actor, name: str) -> Department:
         """The department of this name, made if it is not there."""

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from accounts.errors import DepartmentNotFound
 from consult.errors import QuickRepliesFull, QuickReplyNotFound
 from consult.service.desk import DeskService
 from consult.wire import QuickReplyIn, QuickReplyList, QuickReplyOut, quick_reply_out
@@ -45,7 +46,7 @@ def department_reply_routes(desk: DeskService) -> list[Route]:
             STAFF,
             list_all,
             answer=QuickReplyList,
-            errors=(Forbidden,),
+            errors=(Forbidden, DepartmentNotFound),
             tag=_TAG,
         ),
         Route(
@@ -58,7 +59,7 @@ def department_reply_routes(desk: DeskService) -> list[Route]:
             body=QuickReplyIn,
             answer=QuickReplyOut,
             status=201,
-            errors=(Forbidden, QuickRepliesFull),
+            errors=(Forbidden, DepartmentNotFound, QuickRepliesFull),
             tag=_TAG,
         ),
         Route(
@@ -70,7 +71,7 @@ def department_reply_routes(desk: DeskService) -> list[Route]:
             change,
             body=QuickReplyIn,
             answer=QuickReplyOut,
-            errors=(Forbidden, QuickReplyNotFound),
+            errors=(Forbidden, DepartmentNotFound, QuickReplyNotFound),
             tag=_TAG,
         ),
         Route(
@@ -81,7 +82,7 @@ def department_reply_routes(desk: DeskService) -> list[Route]:
             STAFF,
             delete,
             status=204,
-            errors=(Forbidden, QuickReplyNotFound),
+            errors=(Forbidden, DepartmentNotFound, QuickReplyNotFound),
             tag=_TAG,
         ),
     ]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from accounts.domain.doctors import Doctor, DoctorQuery
-from accounts.errors import DoctorNotFound
+from accounts.errors import DepartmentNotFound, DoctorNotFound
 from consult.domain.desk import DESK_SETTINGS, QUICK_REPLIES, DeskSettings, Figures, Hours, QuickReply
 from consult.domain.order import local_day
 from consult.errors import QuickRepliesFull, QuickReplyNotFound
@@ -130,14 +130,21 @@ class DeskService:
         return [] if doctor is None else await self.desks.list_quick_replies(actor.hospital_id, doctor.department_id)
 
     async def administer(self, actor: Actor, department_id: str, action: str) -> Actor:
-        """Whoever keeps a department's sentences does so as the department. Raises Forbidden but for medical administrators."""
+        """Whoever keeps a department's sentences does so as the department, which is one of the actor's hospital.
+
+        Raises Forbidden but for medical administrators, DepartmentNotFound.
+        """
         subject = department_id if is_id(department_id) else "department"
-        if actor.role is not Role.STAFF or StaffRole.MEDICAL_ADMIN not in actor.staff_roles or not is_id(department_id):
-            row = audit_row(actor, action, subject=subject, at=self.clock.now(), outcome=Outcome.DENIED)
-            await self.audit.record(row)
-            raise Forbidden
-        await self.audit.record(audit_row(actor, action, subject=subject, at=self.clock.now()))
-        return replace(actor, account_id=department_id)
+        now = self.clock.now()
+        try:
+            if actor.role is not Role.STAFF or StaffRole.MEDICAL_ADMIN not in actor.staff_roles:
+                raise Forbidden
+            department = await self.doctors.get_department(actor.hospital_id, department_id)
+        except (Forbidden, DepartmentNotFound):
+            await self.audit.record(audit_row(actor, action, subject=subject, at=now, outcome=Outcome.DENIED))
+            raise
+        await self.audit.record(audit_row(actor, action, subject=subject, at=now))
+        return replace(actor, account_id=department.id)
 
     async def add_quick_reply(self, actor: Actor, reply_id: str, text: str) -> QuickReply:
         """Keep a sentence at hand; the same id again is the same one. Raises QuickRepliesFull."""

@@ -44,7 +44,7 @@ async def test_a_critical_potassium_reaches_patient_and_doctor_in_seconds_and_is
     records = await pair.doctor.get(f"/orders/{order['id']}/records")
     assert len(records["items"]) == len(listed["items"]) + 1
     record = next(item for item in records["items"] if item["record_id"] == record_id)
-    assert (record["kind"], record["critical"]) == ("lab", True)
+    assert (record["kind"], record["critical"], record["source"]) == ("lab", True, "LIS")
     page = await pair.doctor.ask("GET", f"/orders/{order['id']}/records/{record_id}/pages/1")
     assert page.ok()[:2] == b"\xff\xd8"
     ack = await doctor_socket.call("critical.acknowledge", {"critical_id": critical_id})

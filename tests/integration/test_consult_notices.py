@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from accounts.errors import DepartmentNotFound
 from consult.domain.notices import NoticeKind, notice_of
 from consult.domain.tasks import StaffTask, TaskKind, TaskState, new_task
 from consult.errors import QuickReplyNotFound, TaskNotFound, TaskTransitionRefused
@@ -217,6 +218,7 @@ async def test_a_department_s_sentences_are_at_hand_for_its_doctors_and_only_adm
     doctor = world.doctors.add()
     department = "d0" * 16
     world.doctors.doctors[doctor.id] = replace(doctor, department_id=department)
+    world.doctors.departments = {(doctor.hospital_id, department), ("other", other := "d1" * 16)}
     desk, actor, admin = world.consult.desk, world.doctor_actor(doctor), staff(StaffRole.MEDICAL_ADMIN)
     owner = await desk.administer(admin, department, "consult.department_reply_added")
     reply = await desk.add_quick_reply(owner, new_id(), "{patient}您好，我是{department}的{doctor}")
@@ -227,5 +229,8 @@ async def test_a_department_s_sentences_are_at_hand_for_its_doctors_and_only_adm
     for stranger in (actor, staff(StaffRole.AGENT)):
         with pytest.raises(Forbidden):
             await desk.administer(stranger, department, "consult.department_reply_added")
-    elsewhere = await desk.administer(staff(StaffRole.MEDICAL_ADMIN, hospital_id="other"), department, "x.y")
+    for missing in (other, doctor.id, new_id(), "nonsense"):
+        with pytest.raises(DepartmentNotFound):
+            await desk.administer(admin, missing, "consult.department_reply_added")
+    elsewhere = await desk.administer(staff(StaffRole.MEDICAL_ADMIN, hospital_id="other"), other, "x.y")
     assert await desk.list_quick_replies(elsewhere) == []

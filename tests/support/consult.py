@@ -8,10 +8,10 @@ from itertools import count
 from typing import Any
 
 from accounts.domain.consents import Consent, Language
-from accounts.domain.doctors import Doctor, DoctorPage, DoctorQuery
+from accounts.domain.doctors import Department, Doctor, DoctorPage, DoctorQuery
 from accounts.domain.identity import IdType, Sex
 from accounts.domain.patients import Patient
-from accounts.errors import ConsentMismatch, DoctorNotFound, PatientNotFound
+from accounts.errors import ConsentMismatch, DepartmentNotFound, DoctorNotFound, PatientNotFound
 from consult.assembly import Consult, ConsultParts, assemble, parts_of
 from consult.domain.order import ConsentGiven, Order, OrderKind, StartedPayment
 from consult.mongo import INDEXES, OUTBOXES
@@ -40,6 +40,7 @@ _WORDS = count(1)
 class FakeDoctors:
     def __init__(self) -> None:
         self.doctors: dict[str, Doctor] = {}
+        self.departments: set[tuple[str, str]] = set()
 
     def add(self, name: str = "李医生", *, active: bool = True, fee_fen: int = 5000) -> Doctor:
         doctor = Doctor(new_id(), DEFAULT_HOSPITAL, name, "主任医师", "dep", "心内科", "高血压", fee_fen, active)
@@ -53,6 +54,11 @@ class FakeDoctors:
         if doctor_id not in self.doctors:
             raise DoctorNotFound
         return self.doctors[doctor_id]
+
+    async def get_department(self, hospital_id: str, department_id: str) -> Department:
+        if (hospital_id, department_id) not in self.departments:
+            raise DepartmentNotFound
+        return Department(department_id, hospital_id, "心内科")
 
     async def list_doctors(self, query: DoctorQuery) -> DoctorPage:
         listed = sorted((d for d in self.doctors.values() if d.active), key=lambda d: d.id)
