@@ -1,6 +1,7 @@
 """Tells members what was appended: every socket of all who are members after that entry, but the one that sent it."""
 
 import asyncio
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import structlog
@@ -81,6 +82,16 @@ class Announcer:
         """Tell the other members that one of them is typing."""
         others = tuple(member for member in members if member != account_id)
         self._hub.send(others, TYPING, as_json(Typing(conversation_id, account_id)))
+
+    async def tell_here(self, entries: Sequence[Entry], members: Collection[str], recalled: Collection[int]) -> None:
+        """Tell the members' sockets in this process alone of what another one appended."""
+        if not any(self._hub.is_here(member) for member in members):
+            return
+        await self._names.learn({entry.draft.sender for entry in entries if entry.draft.sender is not None})
+        for entry in entries:
+            sender = entry.draft.sender
+            name = None if sender is None else self._names.find(sender)
+            self._hub.send_here(members, MESSAGE_NEW, render(entry, name, recalled=entry.seq in recalled))
 
     async def close(self) -> None:
         """Let the late ones be told."""

@@ -144,6 +144,10 @@ class LiveHub:
         if not self._bus.is_alone:
             self._bus.publish(Hint(LIVE, accounts, event, body))
 
+    def send_here(self, account_ids: Iterable[str], event: str, body: bytes) -> None:
+        """Tell the sockets of these accounts in this process alone."""
+        self._deliver(account_ids, event, body, None)
+
     def close_sessions(self, session_ids: Iterable[str], reason: str) -> None:
         """End every socket of these sessions, in every process: `session.revoked`, then the socket closes."""
         sessions = tuple(session_ids)

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from bson.int64 import Int64
+from bson.timestamp import Timestamp
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure, PyMongoError
@@ -201,10 +203,12 @@ class LogChanges:
         self.token: Document | None = None
         """Where the stream is: everything before it has been given out."""
 
-    async def open(self, token: Document | None) -> None:
-        """Begin behind `token`, or at this moment."""
+    async def open(self, token: Document | None, *, since: datetime | None = None) -> None:
+        """Begin behind `token`, else with what was stored since that instant, else at this moment."""
         self._session = self._database.client.start_session()
-        start = {"resumeAfter": token} if token is not None else {}
+        start: Document = {"resumeAfter": token} if token is not None else {}
+        if token is None and since is not None:
+            start = {"startAtOperationTime": Timestamp(int(since.timestamp()), 0)}
         reply = await self._command(
             {
                 "aggregate": LOG,

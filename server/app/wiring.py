@@ -104,6 +104,7 @@ from im.reading import LogReader
 from im.receipts import Receipts
 from im.service import ConversationLog
 from im.socket import commands as im_commands
+from im.stand_in import StandIn
 from media.codecs import CodecPool
 from media.http import routes as media_routes
 from media.links import LinkSigner
@@ -288,6 +289,11 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             media=media,
         )
         hub.fold_hints_with(log.fold_hint)
+        if listens:
+            stand_in = StandIn(db, log, announcer, hub, clock)
+            log.add_listener(stand_in)
+            await stand_in.start()
+            stack.push_async_callback(stand_in.close)
         receipts = Receipts(db, log)
         push = await stack.enter_async_context(
             pushing(

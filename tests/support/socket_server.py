@@ -16,6 +16,7 @@ from im.names import NameBook
 from im.presence import Presence
 from im.receipts import Receipts
 from im.socket import commands
+from im.stand_in import StandIn
 from server.app.edge import as_domain_error
 from server.app.sockets import SocketOptions, SocketServer, event_frame
 from server.kernel.actor import Actor, Role
@@ -87,6 +88,8 @@ class Edge:
             database, openings, clock, listeners=[self.announcer], hints=[self.hub.entry_stored], audit=self.audit
         )
         self.hub.fold_hints_with(self.log.fold_hint)
+        self.stand_in = StandIn(database, self.log, self.announcer, self.hub, clock)
+        self.log.add_listener(self.stand_in)
         self.receipts = Receipts(database, self.log)
         self.history = History(self.log, self.receipts, OpenOnes(openings), names, self.audit, clock, epoch=7)
         presence = Presence(self.log, self.receipts, self.announcer, clock)
@@ -114,6 +117,7 @@ class Edge:
         await site.start()
         self.port = self._runner.addresses[0][1]
         await self.server.start()
+        await self.stand_in.start()
         for conversation_id in self._conversation_ids:
             await self.log.read_fresh(conversation_id)  # writes the opening
         return self
@@ -122,6 +126,7 @@ class Edge:
         for client in self._clients:
             await client.disconnect()
         await self.server.drain()
+        await self.stand_in.close()
         await self.announcer.close()
         await self.receipts.close()
         await self.log.close()
