@@ -31,8 +31,7 @@ function Tiles({ figures }: { figures: Models["FiguresOut"] }): ReactNode {
     { name: t("figures.stars"), value: figures.stars === null ? none : figures.stars.toFixed(1), note: t("figures.ratings", { count: figures.ratings }), main: false },
     { name: t("figures.replied"), value: figures.replied_rate === null ? none : percent(figures.replied_rate), note: null, main: false },
     { name: t("figures.median"), value: median === null ? none : t(`figures.${median.unit}`, { count: median.count }), note: null, main: false },
-    { name: t("figures.orders"), value: String(figures.orders), note: `${t("figures.completed")} ${String(figures.completed)}`, main: false },
-    { name: t("figures.open"), value: String(figures.open_orders), note: null, main: false },
+    { name: t("figures.orders"), value: String(figures.orders), note: `${t("figures.completed")} ${String(figures.completed)} · ${t("figures.open")} ${String(figures.open_orders)}`, main: false },
   ];
   return (
     <dl className="dr-tiles">

@@ -106,13 +106,14 @@ function RecordList({ listing, onChoose }: { listing: Listing; onChoose: (id: st
       {listing.items.length === 0 && <Blank sign="record" title={t(listing.known ? "records.empty" : "records.unknown")} />}
       {listing.items.length > 0 && shown.length === 0 && <p className="dr-quiet">{t("records.none")}</p>}
       <ul className="dr-files">
-        {shown.map((item) => (
+        {shown.map((item, index) => (
           <li key={item.record_id}>
+            {monthOf(item) !== monthOf(shown[index - 1]) && <p className="dr-files__month">{monthOf(item, language)}</p>}
             <button type="button" onClick={() => onChoose(item.record_id)}>
               <span className="dr-files__kind" data-kind={item.kind}>{item.form === "prescription" ? t("records.form.prescription") : t(`records.${item.kind}`)}</span>
               <span className="dr-files__body">
                 <strong>{item.title}</strong>
-                <span>{[format.when(item.occurred_at, language), item.department, t("records.pages", { count: item.pages })].filter((each) => each !== "").join(" · ")}</span>
+                <span>{[format.when(item.occurred_at, language), item.department, item.pages > 1 ? t("records.pages", { count: item.pages }) : ""].filter((each) => each !== "").join(" · ")}</span>
               </span>
               {item.critical ? <span className="dr-flag" data-critical>{t("records.critical")}</span> : item.abnormal && <span className="dr-flag">{t("records.abnormal")}</span>}
               <Icon name="right" />
@@ -123,6 +124,10 @@ function RecordList({ listing, onChoose }: { listing: Listing; onChoose: (id: st
       <p className="dr-private"><Sign name="lock" />{language === "en" ? listing.reminder.en : listing.reminder.zh}</p>
     </div>
   );
+}
+
+function monthOf(item: Item | undefined, language = "en"): string {
+  return item === undefined ? "" : new Date(item.occurred_at).toLocaleDateString(language, { year: "numeric", month: "long" });
 }
 
 interface PagesProps {
@@ -175,9 +180,9 @@ function RecordPages({ orderId, record, wide, onBack, onDenied }: PagesProps): R
         )}
       </div>
       <div className="dr-pages__turn">
-        <button type="button" className="yz-button yz-button--quiet" disabled={page === 1} onClick={() => turn(page - 1)}>{t("records.previous")}</button>
+        {record.pages > 1 && <button type="button" className="yz-button yz-button--quiet" disabled={page === 1} onClick={() => turn(page - 1)}>{t("records.previous")}</button>}
         <span aria-live="polite">{t("records.page", { page, count: record.pages })}</span>
-        <button type="button" className="yz-button yz-button--quiet" disabled={page === record.pages} onClick={() => turn(page + 1)}>{t("records.next")}</button>
+        {record.pages > 1 && <button type="button" className="yz-button yz-button--quiet" disabled={page === record.pages} onClick={() => turn(page + 1)}>{t("records.next")}</button>}
       </div>
     </div>
   );

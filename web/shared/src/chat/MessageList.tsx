@@ -35,10 +35,13 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
   const [older, setOlder] = useState(false); // history is being put in front: keep the place from the end
   const [behind, setBehind] = useState(false); // not at the end
   const [now, setNow] = useState(() => clock.now());
+  const [margin, setMargin] = useState(0); // what stands before the rows, in pixels
+  const before = useRef<HTMLDivElement>(null);
   const list = useRef<VirtualizerHandle>(null);
   const frame = useRef<HTMLDivElement>(null);
   const end = useRef(true);
-  const told = useRef(0);
+  const place = useRef({ top: 0, height: 0 });
+  const told = useRef({ id: "", seq: 0 });
   const last = rows.at(-1);
   const ownLast = last?.kind === "pending";
   const typist = typing.find((id) => id !== ownAccountId);
@@ -55,10 +58,11 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
     const box = frame.current;
     if (box === null) return undefined;
     const observer = new ResizeObserver(() => {
-      if (end.current) box.scrollTop = box.scrollHeight; // a keyboard opened, a picture came
+      setMargin(before.current?.offsetHeight ?? 0);
+      if (end.current) box.scrollTop = box.scrollHeight; // a keyboard opened, a row was measured
     });
     observer.observe(box);
-    if (box.firstElementChild !== null) observer.observe(box.firstElementChild);
+    for (const each of [box.firstElementChild, before.current]) if (each !== null) observer.observe(each);
     return () => observer.disconnect();
   }, []);
   const id = log.conversationId;
@@ -66,8 +70,8 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
   const known = readUpTo(log, ownAccountId);
   useEffect(() => {
     const seen = (): void => {
-      if (document.visibilityState !== "visible" || unseen <= Math.max(known, told.current)) return;
-      told.current = unseen; // once each: one's own mark comes back only with the next sync
+      if (document.visibilityState !== "visible" || unseen <= Math.max(known, told.current.id === id ? told.current.seq : 0)) return;
+      told.current = { id, seq: unseen }; // once each: one's own mark comes back only with the next sync
       live.markRead(id);
     };
     seen();
@@ -88,7 +92,12 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
   const scrolled = (): void => {
     const box = frame.current;
     if (box === null) return;
-    end.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+    const { scrollTop: top, scrollHeight: height } = box;
+    const near = height - top - box.clientHeight < NEAR_PX;
+    // Only a person scrolls up in a list whose height stays; what is measured while it is drawn moves it too.
+    if (near) end.current = true;
+    else if (place.current.height === height && top < place.current.top) end.current = false;
+    place.current = { top, height };
     setBehind(!end.current);
     if (box.scrollTop < NEAR_PX && log.first > 1) void loadOlder();
   };
@@ -97,11 +106,13 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard */}
       <div ref={frame} className="yz-chat__scroll" role="log" aria-label={t("chat.log")} tabIndex={0} onScroll={scrolled}>
         <div className="yz-chat__rows">
-          {log.first > 1
-            ? <button type="button" className="yz-link yz-chat__older" disabled={older} onClick={() => void loadOlder()}>{older ? t("common.loading") : t("chat.older")}</button>
-            : head}
-          {rows.length === 0 && <p className="yz-tombstone">{t("chat.empty")}</p>}
-          <Virtualizer ref={list} scrollRef={frame} shift={older} bufferSize={400}>
+          <div ref={before} className="yz-chat__head">
+            {log.first > 1
+              ? <button type="button" className="yz-link yz-chat__older" disabled={older} onClick={() => void loadOlder()}>{older ? t("common.loading") : t("chat.older")}</button>
+              : head}
+            {rows.length === 0 && <p className="yz-tombstone">{t("chat.empty")}</p>}
+          </div>
+          <Virtualizer ref={list} scrollRef={frame} shift={older} bufferSize={400} startMargin={margin}>
             {rows.map((row) => (
               <div key={row.key} className="yz-chat__row">
                 <RowView row={row} pictures={pictures} actions={actions} onRecall={(m) => (recallMs !== null && mayRecall(m, ownAccountId, now, recallMs) ? () => onRecall(m) : null)} />
