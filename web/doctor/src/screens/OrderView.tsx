@@ -1,5 +1,6 @@
-import { Failure, Loading, type Message, format, useApi, useConversation, usePreferences, useRealtime, useRemaining, useSession } from "@yunzhen/shared";
-import { Composer, Countdown, MessageList, Picture, useDraft } from "@yunzhen/shared/chat";
+import { Failure, Loading, type Message, format, useApi, useConversation, usePreferences, useRealtime, useRemaining, useRuntime, useSession } from "@yunzhen/shared";
+import { Composer, Countdown, MessageList, Picture, textOf, useDraft } from "@yunzhen/shared/chat";
+import { useMutation } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
 import { Link, useLocation } from "react-router";
 import { type Order, isOpen, repliesLeft } from "../rules/orders";
@@ -112,6 +113,8 @@ function Talk({ order, open, ask }: { order: Order; open: boolean; ask: (asking:
   const own = session.status === "in" ? session.account.account_id : "";
   const waiting = conversation.pending.filter((item) => item.state === "queued").length;
   const left = repliesLeft(order, waiting);
+  const [corrected, setCorrected] = useState<Message | null>(null);
+  const keep = useKeep();
   if (conversation.log.seq === 0) {
     if (conversation.error !== null) return <Failure error={conversation.error} onRetry={() => void live.open(order.conversation_id).catch(sorry)} />;
     if (conversation.pending.length === 0) return <Loading />;
@@ -122,6 +125,12 @@ function Talk({ order, open, ask }: { order: Order; open: boolean; ask: (asking:
       <MessageList
         conversation={conversation} ownAccountId={own} mark={mark.tile} head={<Complaint order={order} />}
         onRecall={(message) => ask({ what: "recall", message })}
+        actions={(message, mine) => (
+          <>
+            {mine && open && left > 0 && <button type="button" className="yz-link" onClick={() => setCorrected(message)}>{t("order.correct")}</button>}
+            {textOf(message) !== "" && <button type="button" className="yz-link" onClick={() => keep.mutate(message)}>{t("order.keep")}</button>}
+          </>
+        )}
       />
       {open && left > 0 ? (
         <Composer
@@ -129,14 +138,23 @@ function Talk({ order, open, ask }: { order: Order; open: boolean; ask: (asking:
           placeholder={t(matchMedia("(pointer: fine)").matches ? "order.write" : "order.write.phone")}
           onSend={async (parts) => {
             if (left === 1 && !(await new Promise<boolean>((answer) => ask({ what: "last", answer })))) return false;
-            void live.send(order.conversation_id, parts).catch(sorry);
+            void live.send(order.conversation_id, parts, corrected?.seq ?? null).catch(sorry);
+            setCorrected(null);
             return true;
           }}
           note={(
-            <p className="dr-replies" data-last={left === 1}>
-              <strong>{left === 1 ? t("order.replies.last") : t("order.replies", { left, limit: order.replies.limit })}</strong>
-              <span>{t("order.replies.hint")}</span>
-            </p>
+            <>
+              <p className="dr-replies" data-last={left === 1}>
+                <strong>{left === 1 ? t("order.replies.last") : t("order.replies", { left, limit: order.replies.limit })}</strong>
+                <span>{t("order.replies.hint")}</span>
+              </p>
+              {corrected !== null && (
+                <p className="dr-correcting">
+                  <span><strong>{t("order.correcting")}</strong> {textOf(corrected)}</span>
+                  <button type="button" className="yz-link" onClick={() => setCorrected(null)}>{t("common.cancel")}</button>
+                </p>
+              )}
+            </>
           )}
           tools={<button type="button" className="yz-tool" aria-label={t("quick.title")} title={`${t("quick.title")} (Alt+Q)`} onClick={() => ask({ what: "quick" })}><Sign name="flash" /></button>}
         />
@@ -148,6 +166,21 @@ function Talk({ order, open, ask }: { order: Order; open: boolean; ask: (asking:
       )}
     </>
   );
+}
+
+/** Keep a message at hand, for other consults. */
+function useKeep() {
+  const t = useT();
+  const { api, queries } = useRuntime();
+  const { say, sorry } = useToasts();
+  return useMutation({
+    mutationFn: ({ conversation_id, seq }: Message) => api.call("add_favourite", { body: { conversation_id, seq, label: "" } }),
+    onSuccess: () => {
+      say(t("order.kept"));
+      void queries.invalidateQueries({ queryKey: ["desk", "favourites"] });
+    },
+    onError: sorry,
+  });
 }
 
 /** What the patient wrote with the order: before the first message. */

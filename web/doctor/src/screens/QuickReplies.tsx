@@ -1,5 +1,5 @@
 import { type Models, Loaded, useRuntime } from "@yunzhen/shared";
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { type ReactNode, useId, useState } from "react";
 import { useQuickReplies } from "../data/desk";
 import { type Order, filled } from "../rules/orders";
@@ -17,12 +17,21 @@ export function QuickReplies({ order, onPick, onClose }: { order: Order; onPick:
   const replies = useQuickReplies();
   const [search, setSearch] = useState("");
   const [managing, setManaging] = useState(false);
+  const [kept, setKept] = useState(false);
+  const pick = (text: string): void => {
+    onPick(text);
+    onClose();
+  };
   return (
     <Modal
       title={t("quick.title")} onClose={onClose}
-      actions={<button type="button" className="yz-button yz-button--quiet" onClick={() => setManaging(!managing)}>{t(managing ? "common.done" : "quick.manage")}</button>}
+      actions={kept ? undefined : <button type="button" className="yz-button yz-button--quiet" onClick={() => setManaging(!managing)}>{t(managing ? "common.done" : "quick.manage")}</button>}
     >
-      <Loaded query={replies}>
+      <div className="dr-segments" role="group" aria-label={t("quick.title")}>
+        <button type="button" aria-pressed={!kept} onClick={() => setKept(false)}>{t("quick.sentences")}</button>
+        <button type="button" aria-pressed={kept} onClick={() => setKept(true)}>{t("quick.favourites")}</button>
+      </div>
+      {kept ? <Favourites onPick={pick} /> : <Loaded query={replies}>
         {({ items }) => {
           if (managing) return <ManageQuick items={items} />;
           const found = items.filter((each) => each.text.toLowerCase().includes(search.trim().toLowerCase()));
@@ -32,13 +41,48 @@ export function QuickReplies({ order, onPick, onClose }: { order: Order; onPick:
               {items.length === 0 && <Blank sign="flash" title={t("quick.empty")} hint={t("quick.empty.hint")}><button type="button" className="yz-button" onClick={() => setManaging(true)}>{t("quick.add")}</button></Blank>}
               {items.length > 0 && found.length === 0 && <p className="dr-quiet">{t("quick.none")}</p>}
               <ul className="dr-quick">
-                {found.map((each) => <li key={each.id}><button type="button" onClick={() => { onPick(filled(each.text, order)); onClose(); }}>{filled(each.text, order)}</button></li>)}
+                {found.map((each) => (
+                  <li key={each.id}>
+                    <button type="button" onClick={() => pick(filled(each.text, order))}>
+                      {filled(each.text, order)}{each.scope === "department" && <span className="dr-chip">{t("quick.department")}</span>}
+                    </button>
+                  </li>
+                ))}
               </ul>
             </>
           );
         }}
-      </Loaded>
+      </Loaded>}
     </Modal>
+  );
+}
+
+/** Messages kept at hand, as they stand now: what was taken back since, or may not be seen any more, is not offered. */
+function Favourites({ onPick }: { onPick: (text: string) => void }): ReactNode {
+  const t = useT();
+  const { api, queries } = useRuntime();
+  const { sorry } = useToasts();
+  const key = ["desk", "favourites"];
+  const kept = useQuery({ queryKey: key, queryFn: ({ signal }) => api.call("list_favourites", { query: { limit: 100 }, signal }) });
+  const remove = useMutation({
+    mutationFn: (id: string) => api.call("remove_favourite", { path: { favourite_id: id } }),
+    onError: sorry,
+    onSettled: () => queries.invalidateQueries({ queryKey: key }),
+  });
+  const text = (each: Models["FavouriteOut"]): string => each.message?.parts.flatMap((part) => (part.text === null ? [] : [part.text])).join("\n") ?? "";
+  return (
+    <Loaded query={kept}>
+      {({ items }) => items.length === 0 ? <Blank sign="star" title={t("favourites.empty")} hint={t("favourites.empty.hint")} /> : (
+        <ul className="dr-quick dr-quick--kept">
+          {items.map((each) => (
+            <li key={each.id}>
+              {text(each) === "" ? <p className="dr-quiet">{t("favourites.gone")}</p> : <button type="button" onClick={() => onPick(text(each))}>{text(each)}</button>}
+              <button type="button" className="yz-link dr-link--bad" disabled={remove.isPending} onClick={() => remove.mutate(each.id)}>{t("chat.remove")}</button>
+            </li>
+          ))}
+        </ul>
+      )}
+    </Loaded>
   );
 }
 
@@ -65,7 +109,7 @@ export function ManageQuick({ items }: { items: readonly Quick[] }): ReactNode {
         {items.map((each) => (
           <li key={each.id}>
             {editing !== "new" && editing?.id === each.id ? form : (
-              <>
+              each.scope === "department" ? <p>{each.text} <span className="dr-chip">{t("quick.department")}</span></p> : <>
                 <p>{each.text}</p>
                 <button type="button" className="yz-link" onClick={() => setEditing(each)}>{t("quick.edit")}</button>
                 <button type="button" className="yz-link dr-link--bad" disabled={remove.isPending} onClick={() => remove.mutate(each.id)}>{t("quick.delete")}</button>
