@@ -14,6 +14,7 @@ from consult.domain.order import Order
 from consult.domain.status import OrderStatus
 from consult.wire import OrderOut, order_out
 from ehr_view.domain.access import view_text
+from im.search.wire import HitOut, SearchWords
 from server.kernel.clock import from_ms, to_ms
 from server.kernel.errors import RequestInvalid
 from server.kernel.wire import Id, Instant, Page, PageQuery, QueryModel, WireModel, decode_cursor
@@ -244,3 +245,21 @@ def _traced(traced: TracedView) -> TracedViewOut:
         confidence=round(traced.hint.confidence, 4),
         decoded=traced.hint.decoded,
     )
+
+
+class StaffSearchIn(SearchWords):
+    """`order_id` or `patient_id`, exactly one."""
+
+    order_id: Id | None = None
+    patient_id: Id | None = None
+
+
+class StaffHitOut(HitOut):
+    """`message` has its content also where it was `recalled`; `corrected_by` is the number of a correction that stands."""
+
+    recalled: bool
+    corrected_by: int | None
+
+
+class StaffHitPage(Page[StaffHitOut]):
+    """Newest conversation first, newest message first. Short or empty pages with a cursor: go on."""

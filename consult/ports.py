@@ -19,6 +19,7 @@ from consult.domain.tasks import StaffTask, TaskFilter
 from ehr_view.domain.records import PatientRef
 from im.domain import Appended, Draft, Entry, EntryPage, Snapshot
 from im.reading import Unreadable
+from im.search.domain import Scoped
 from server.kernel.actor import Actor
 from server.kernel.outbox import Event
 
@@ -154,6 +155,10 @@ class OrderRepository(Protocol):
         ...
 
     async def list_open_conversations(self, actor: Actor, limit: int) -> list[str]: ...
+
+    async def list_scope(self, actor: Actor, limit: int, start: tuple[int, str] | None, *, open_only: bool) -> list[Scoped]:
+        """Conversations of the actor's paid orders, newest order first, from this place (made at, id) on, itself included."""
+        ...
 
     async def begin_payment(self, order: Order, payment_id: str, day: str) -> bool:
         """Note that a payment is being tried, and the day whose maximum it counts against, while it is unpaid and as read.

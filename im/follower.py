@@ -19,7 +19,7 @@ import structlog
 from im.codec import ConversationCodec
 from im.domain import Entry
 from im.mongo import LogChanges, LogStore, Place, PlaceLost, PlaceStore
-from im.ports import EntryConsumer
+from im.ports import EntryConsumer, Rebuilt
 from server.kernel.crypto import KeyMissing, Keyring
 from server.kernel.errors import Unavailable
 from server.kernel.ids import id_bytes
@@ -108,6 +108,17 @@ class Follower:
             await asyncio.gather(*(self._compare(consumer, by_id) for consumer in consumers))
             below = heads[-1][0]
             _stop_if_cancelled()
+
+    async def rebuild(self, consumer: Rebuilt) -> int:
+        """Let a consumer forget each conversation and take all of it again; how many there were. It may follow the log at the
+        same time, elsewhere: what comes meanwhile it takes there, and a conversation is forgotten before it is read."""
+        rebuilt, below = 0, None
+        while heads := await self._store.list_heads(below=below, limit=_SCAN):
+            for conversation, _, _ in heads:
+                await consumer.forget(conversation.hex())
+                await self._hand_from_log(consumer, conversation.hex(), 0)
+            rebuilt, below = rebuilt + len(heads), heads[-1][0]
+        return rebuilt
 
     async def forget(self) -> None:
         """After a restore: whoever follows next compares everything."""

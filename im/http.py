@@ -6,10 +6,22 @@ from im.announcer import Announcer
 from im.domain import SendMessage
 from im.errors import ConversationNotFound
 from im.history import History
+from im.listing import ConversationList
 from im.names import NameBook
 from im.service import ConversationLog
 from im.socket import SEND_ERRORS
-from im.wire import MAX_SEQ, HistoryQuery, MessageModel, MessagePage, SendModel, TextPartModel
+from im.wire import (
+    MAX_SEQ,
+    ConversationPage,
+    ConversationQuery,
+    HistoryQuery,
+    MessageModel,
+    MessagePage,
+    SendModel,
+    TextPartModel,
+    as_json,
+    render_listed,
+)
 from server.kernel.actor import Actor
 from server.kernel.edge import PATIENT_OR_DOCTOR, Call, Reply, Route
 from server.kernel.errors import RequestInvalid
@@ -19,11 +31,24 @@ _JSON = "application/json"
 
 
 class _Handlers:
-    def __init__(self, log: ConversationLog, announcer: Announcer, names: NameBook, history: History) -> None:
+    def __init__(
+        self, log: ConversationLog, announcer: Announcer, names: NameBook, history: History, listing: ConversationList
+    ) -> None:
         self._log = log
         self._announcer = announcer
         self._names = names
         self._history = history
+        self._listing = listing
+
+    async def list_conversations(self, call: Call) -> Reply:
+        query: ConversationQuery = call.query
+        listed, cursor = await self._listing.list_conversations(
+            call.actor, open_only=query.open, limit=query.limit, cursor=query.cursor
+        )
+        items = (
+            render_listed(each.snapshot, each.last, receipts=each.marks.receipts, unread=each.marks.unread) for each in listed
+        )
+        return Reply(b'{"items":[%b],"next_cursor":%b}' % (b",".join(items), as_json(cursor)), content_type=_JSON)
 
     async def list_messages(self, call: Call) -> Reply:
         query: HistoryQuery = call.query
@@ -72,14 +97,26 @@ def _place(query: HistoryQuery) -> tuple[int | None, int | None]:
     return query.after_seq or 0, None
 
 
-def routes(log: ConversationLog, announcer: Announcer, names: NameBook, history: History) -> list[Route]:
-    do = _Handlers(log, announcer, names, history)
+def routes(
+    log: ConversationLog, announcer: Announcer, names: NameBook, history: History, listing: ConversationList
+) -> list[Route]:
+    do = _Handlers(log, announcer, names, history, listing)
     path = "/conversations/{conversation_id}/messages"
 
     async def conceal(actor: Actor, path: Mapping[str, str]) -> None:
         await log.access(actor, path["conversation_id"])
 
     return [
+        Route(
+            "GET",
+            "/conversations",
+            "list_conversations",
+            "One's conversations, the newest order's first, each with its last entry.",
+            PATIENT_OR_DOCTOR,
+            do.list_conversations,
+            query=ConversationQuery,
+            answer=ConversationPage,
+        ),
         Route(
             "GET",
             path,

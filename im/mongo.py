@@ -1,7 +1,7 @@
 """Where conversations are kept: the log, receipts, and the follower's place."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,6 +100,42 @@ class LogStore:
     ) -> Document | None:
         found = await self.read_range(conversation, first=seq, last=seq, hospital_id=hospital_id, after=after)
         return found[0] if found else None
+
+    async def read_numbers(self, conversation: bytes, seqs: Iterable[int], hospital_id: str) -> list[Document]:
+        """Those of the entries that there are, ascending."""
+        places = [position(conversation, seq) for seq in seqs]
+        cursor = self.collection.find({"_id": {"$in": places}, "hospital_id": hospital_id}, sort=[("_id", ASCENDING)])
+        try:
+            return await cursor.to_list()
+        except PyMongoError as error:
+            raise Unavailable from error
+
+    async def read_ranges(
+        self, ranges: Mapping[bytes, tuple[int, int]], hospital_ids: Iterable[str]
+    ) -> dict[bytes, list[Document]]:
+        """Documents first to last of each of these conversations, ascending, in one query."""
+        parts = [
+            {"_id": {"$gte": position(each, first), "$lte": position(each, last)}} for each, (first, last) in ranges.items()
+        ]
+        condition = {"hospital_id": {"$in": sorted(set(hospital_ids))}, "$or": parts}
+        cursor = self.collection.find(condition, sort=[("_id", ASCENDING)], batch_size=_BATCH)
+        found: dict[bytes, list[Document]] = {each: [] for each in ranges}
+        try:
+            async for document in cursor:
+                found[document["_id"][:16]].append(document)
+        except PyMongoError as error:
+            raise Unavailable from error
+        return found
+
+    async def find_hospital(self, conversation_id: str) -> str | None:
+        """Whose conversation it is; None while it has no entry."""
+        try:
+            found = await self.collection.find_one(
+                {"_id": position(id_bytes(conversation_id), 1)}, projection={"hospital_id": True}, comment=ALL_HOSPITALS
+            )
+        except PyMongoError as error:
+            raise Unavailable from error
+        return None if found is None else found["hospital_id"]
 
     async def stream(self) -> AsyncIterator[Document]:
         """Every document there is, conversation by conversation, each ascending; never more than a batch in memory."""

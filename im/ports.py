@@ -81,3 +81,11 @@ class EntryConsumer(Protocol):
         ...
 
     async def consume(self, conversation_id: str, entries: Sequence[Entry]) -> None: ...
+
+
+class Rebuilt(EntryConsumer, Protocol):
+    """A consumer that can begin a conversation anew."""
+
+    async def forget(self, conversation_id: str) -> None:
+        """Before everything of it comes again."""
+        ...

@@ -1,7 +1,7 @@
 """The conversation log: what everyone else asks for, by name."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from im.codec import command_digest, decode_document, draft_digest
@@ -18,7 +18,7 @@ from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock
 from server.kernel.crypto import Keyring
 from server.kernel.errors import IdempotencyMismatch, Unavailable
-from server.kernel.mongo import Database
+from server.kernel.mongo import Database, Document
 
 MAX_ENTRIES: Final = 10_000
 CACHE_BYTES: Final = 256 * 1024 * 1024
@@ -192,6 +192,31 @@ class ConversationLog:
         entries = await self._entries(head, first, last)
         return EntryPage(entries, head.recalled_between(first, last), more, head.snapshot())
 
+    async def read_pages(self, after: Mapping[str, int], *, each: int, in_all: int) -> dict[str, EntryPage]:
+        """Entries above these numbers, `each` of one conversation and `in_all` of all together at most, in the order of the
+        names; ascending, on freshly read tails. A few queries, however many conversations; one that is not there is missing."""
+        heads = await self.find_heads(list(after))
+        spans: dict[str, tuple[int, int]] = {}
+        for name, head in heads.items():
+            first = min(max(after[name], 0), head.seq) + 1
+            spans[name] = first, min(first + min(each, in_all) - 1, head.seq)
+            in_all -= spans[name][1] - first + 1
+        return await self._read_spans(heads, spans)
+
+    async def read_lasts(self, conversation_ids: Sequence[str]) -> dict[str, EntryPage]:
+        """The last entry of each, likewise."""
+        heads = await self.find_heads(conversation_ids)
+        return await self._read_spans(heads, {name: (head.seq, head.seq) for name, head in heads.items()})
+
+    async def read_numbers(self, conversation_id: str, seqs: Collection[int]) -> EntryPage:
+        """Just these entries, as far as they are there, ascending; on a freshly read tail."""
+        head = await self._fresh(conversation_id)
+        wanted = sorted({seq for seq in seqs if 0 < seq <= head.seq})[:MOST_AT_ONCE]
+        async with self._reads:
+            documents = await self._store.read_numbers(head.codec.conversation, wanted, head.hospital_id) if wanted else []
+        entries = tuple(head.codec.open(document).entry for document in documents)
+        return EntryPage(entries, frozenset(seq for seq in wanted if seq in head.recalled), False, head.snapshot())
+
     async def find_media(self, conversation_id: str, media_id: str) -> tuple[int, ...]:
         """The messages that show this medium and are not recalled, on a freshly read tail."""
         head = await self._fresh(conversation_id)
@@ -218,8 +243,13 @@ class ConversationLog:
         return True
 
     async def find_heads(self, conversation_ids: Sequence[str], *, age_seconds: float = 0.0) -> dict[str, Head]:
-        """Heads of these, as of so long ago at most, for this package's own services; those that are not there are missing."""
-        found = await asyncio.gather(*(self._fresh(each, age_seconds) for each in conversation_ids), return_exceptions=True)
+        """Heads of these, as of so long ago at most, for this package's own services; those that are not there are missing.
+
+        What is short or known is read together, in three queries however many there are."""
+        began = asyncio.get_running_loop().time() - age_seconds
+        if len(conversation_ids) > 1:
+            await self._freshen(conversation_ids, began)
+        found = await asyncio.gather(*(self._fresh(each, began) for each in conversation_ids), return_exceptions=True)
         heads: dict[str, Head] = {}
         for conversation_id, head in zip(conversation_ids, found, strict=True):
             if isinstance(head, Head):
@@ -254,8 +284,21 @@ class ConversationLog:
             raise Unavailable
         return Appended(entries[0], head.state, head.summary, repeated=True)
 
-    async def _fresh(self, conversation_id: str, age_seconds: float = 0.0) -> Head:
-        began = asyncio.get_running_loop().time() - age_seconds
+    async def _freshen(self, conversation_ids: Sequence[str], began: float) -> None:
+        """Read all that can be read together. It promises nothing: each is looked at once more when it is asked for."""
+        async with self._reads:
+            await self._heads.preload(conversation_ids)
+            cached = [self._heads.find(each) for each in dict.fromkeys(conversation_ids)]
+            stale = [head for head in cached if head is not None and head.fresh_at < began and not head.broken]
+            if stale:
+                await self._lanes.read_tails(stale)
+        for head in stale:
+            self._heads.keep(head)
+
+    async def _fresh(self, conversation_id: str, began: float | None = None) -> Head:
+        """The head with all that was acknowledged before `began`, or before now."""
+        if began is None:
+            began = asyncio.get_running_loop().time()
         head = await self._heads.get(conversation_id)
         if head.fresh_at < began:
             async with self._reads:
@@ -272,6 +315,15 @@ class ConversationLog:
                 head.codec.conversation, first=first, last=last, hospital_id=head.hospital_id
             )
         return tuple(head.codec.open(document).entry for document in documents)
+
+    async def _read_spans(self, heads: Mapping[str, Head], spans: Mapping[str, tuple[int, int]]) -> dict[str, EntryPage]:
+        """Entries first to last of each, in one query."""
+        filled = {heads[name].codec.conversation: span for name, span in spans.items() if span[0] <= span[1]}
+        found: dict[bytes, list[Document]] = {}
+        if filled:
+            async with self._reads:
+                found = await self._store.read_ranges(filled, [head.hospital_id for head in heads.values()])
+        return {name: _page_of(head, spans[name], found.get(head.codec.conversation, ())) for name, head in heads.items()}
 
     async def _claim_media(
         self, actor: Actor, conversation_id: str, command: SendMessage, decide: Callable[[Head, int], Proposal | Known]
@@ -302,6 +354,12 @@ class ConversationLog:
                     hospital_id=head.hospital_id,
                 )
             )
+
+
+def _page_of(head: Head, span: tuple[int, int], documents: Sequence[Document]) -> EntryPage:
+    first, last = span
+    entries = tuple(head.codec.open(document).entry for document in documents)
+    return EntryPage(entries, head.recalled_between(first, last), last < head.seq, head.snapshot())
 
 
 def _require_own(actor: Actor, account_id: str) -> None:

@@ -17,7 +17,7 @@ from pydantic import Field
 from im.domain import Entry, EntryKind, Snapshot
 from im.domain import Receipt as Marks
 from server.kernel.clock import iso_ms
-from server.kernel.wire import CleanText, Page, QueryModel, WireModel, unclean
+from server.kernel.wire import CleanText, Page, PageQuery, QueryModel, WireModel, unclean
 
 MAX_PARTS: Final = 9
 MAX_TEXT: Final = 4_000
@@ -109,7 +109,7 @@ class TypingBody(Struct, forbid_unknown_fields=True, frozen=True):
 
 class SyncBody(Struct, forbid_unknown_fields=True, frozen=True):
     """`conversation.sync`: the last number that the client has of each conversation that it asks for. None named: all that
-    are open, from their beginning."""
+    are open, from their beginning: 200 at most, the rest by `GET /conversations`. The newest conversation comes first."""
 
     cursors: Annotated[dict[Identifier, Annotated[int, Meta(ge=0, le=MAX_SEQ)]], Meta(max_length=MAX_CURSORS)] = {}
 
@@ -230,11 +230,11 @@ def parts_of(entry: Entry) -> Sequence[Mapping[str, Any]]:
     return ({"kind": "system", "event": draft.kind.value, "data": data},)
 
 
-def render(entry: Entry, name: str | None, *, recalled: bool = False) -> bytes:
-    """The entry as JSON. Content that was recalled since never leaves."""
+def render(entry: Entry, name: str | None, *, recalled: bool = False, masks: bool = True) -> bytes:
+    """The entry as JSON. Content that was recalled since never leaves, unless supervision asks (`masks` False)."""
     draft = entry.draft
     sender = _SYSTEM if draft.sender is None else Sender(draft.sender, draft.role, name)
-    shown: Any = () if recalled else parts_of(entry)
+    shown: Any = () if recalled and masks else parts_of(entry)
     return _encode(
         Message(
             entry.conversation_id,
@@ -275,6 +275,23 @@ def render_conversation(
             "seq": snapshot.seq,
             "messages": [Raw(message) for message in messages],
             "more": more,
+            "receipts": [render_receipt(receipt) for receipt in receipts],
+            "unread": unread,
+        }
+    )
+
+
+def render_listed(snapshot: Snapshot, last: bytes, *, receipts: Sequence[Marks], unread: int) -> bytes:
+    """One conversation of the list, round its last entry that is encoded already."""
+    summary = snapshot.summary
+    return _encode(
+        {
+            "conversation_id": snapshot.conversation_id,
+            "order_id": summary.order_id,
+            "open": summary.open,
+            "closes_at": instant(summary.closes_at_ms),
+            "seq": snapshot.seq,
+            "last": Raw(last),
             "receipts": [render_receipt(receipt) for receipt in receipts],
             "unread": unread,
         }
@@ -384,6 +401,36 @@ class MessageModel(WireModel):
     recalls: int | None
     corrects: int | None
     closes: str | None
+
+
+class ReceiptModel(WireModel):
+    conversation_id: str
+    account_id: str
+    delivered_seq: int
+    read_seq: int
+
+
+class ConversationModel(WireModel):
+    """A conversation as of now; `last` is its last entry, of any kind."""
+
+    conversation_id: str
+    order_id: str
+    open: bool
+    closes_at: str
+    seq: int
+    last: MessageModel
+    receipts: list[ReceiptModel]
+    unread: int
+
+
+class ConversationPage(Page[ConversationModel]):
+    """The newest order's first. A page may be shorter than asked for though more follow."""
+
+
+class ConversationQuery(PageQuery):
+    """`open=true`: those that are not over; that may lag behind the conversations for a moment."""
+
+    open: bool = False
 
 
 class MessagePage(Page[MessageModel]):

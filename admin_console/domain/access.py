@@ -23,6 +23,7 @@ class View(StrEnum):
     PATIENT = "admin.patient_looked_up"
     VERIFICATION = "admin.history_verified"
     HL7 = "admin.hl7_repaired"
+    MESSAGES = "admin.messages_searched"
 
 
 _ORDERS: Final = frozenset({StaffRole.MEDICAL_ADMIN, StaffRole.AGENT, StaffRole.AUDITOR})
@@ -40,6 +41,7 @@ ALLOWED: Final[Mapping[View, frozenset[StaffRole]]] = MappingProxyType(
         View.PATIENT: _ORDERS,
         View.VERIFICATION: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
         View.HL7: frozenset({StaffRole.OPERATOR}),
+        View.MESSAGES: frozenset({StaffRole.AUDITOR}),
         View.FIGURES: frozenset({StaffRole.FINANCE, StaffRole.MEDICAL_ADMIN}),
     }
 )

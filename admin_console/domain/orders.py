@@ -9,7 +9,8 @@ from consult.domain.status import OrderStatus
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
-    """Orders of one hospital by what is known of them. `since` is included, `until` is not; both are about their making."""
+    """Orders of one hospital by what is known of them. `since` is included, `until` is not; both are about their
+    making. `paid`: only those that were."""
 
     hospital_id: str
     status: OrderStatus | None = None
@@ -18,6 +19,8 @@ class OrderFilter:
     patient_account: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    patient_id: str | None = None
+    paid: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ STAFF_ORDER_INDEXES: Final = [
         name="staff_deadline",
         partialFilterExpression={"expire_at": {"$type": "date"}},
     ),
+    IndexModel([("hospital_id", DESCENDING), ("patient_id", DESCENDING), *_NEWEST], name="staff_patient"),
 ]
 
 _ANSWERED: Final = {"$gt": [{"$ifNull": ["$log.counted_replies", 0]}, 0]}
@@ -87,6 +88,10 @@ def _query(wanted: OrderFilter, after: tuple[datetime, str] | None) -> Document:
         query["doctor_id"] = wanted.doctor_id
     if wanted.patient_account is not None:
         query["patient_account"] = wanted.patient_account
+    if wanted.patient_id is not None:
+        query["patient_id"] = wanted.patient_id
+    if wanted.paid:
+        query["phase"] = Phase.CAPTURED.value
     if wanted.number is not None:
         query["number"] = wanted.number
     span: Document = {}

@@ -24,8 +24,9 @@ from consult.mongo.codec import (
     rating_document,
     timed_order_from,
 )
+from im.search.domain import Scoped
 from server.kernel.actor import Actor, Role
-from server.kernel.clock import from_ms
+from server.kernel.clock import from_ms, to_ms
 from server.kernel.crypto import Keyring
 from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document
 from server.kernel.outbox import OUTBOX_INDEX, Event, to_outbox
@@ -115,6 +116,18 @@ class MongoOrders:
             comment=ALL_HOSPITALS,
         )
         return [document["conversation_id"] for document in await cursor.to_list()]
+
+    async def list_scope(self, actor: Actor, limit: int, start: tuple[int, str] | None, *, open_only: bool) -> list[Scoped]:
+        query: Document = _own(actor) | ({"expire_at": _DATE} if open_only else {"phase": Phase.CAPTURED.value})
+        if start is not None:
+            made_at, order_id = from_ms(start[0]), start[1]
+            query["$or"] = [{"created_at": {"$lt": made_at}}, {"created_at": made_at, "_id": {"$lte": order_id}}]
+        fields = {"hospital_id": True, "conversation_id": True, "created_at": True}
+        cursor = self._orders.find(query, projection=fields, sort=_NEWEST, limit=limit, comment=ALL_HOSPITALS)
+        return [
+            Scoped(each["conversation_id"], each["hospital_id"], (to_ms(each["created_at"]), each["_id"]))
+            for each in await cursor.to_list()
+        ]
 
     async def list_open_of(self, hospital_id: str, patient_accounts: Sequence[str], *, limit: int) -> list[Order]:
         """Paid orders of these accounts that no entry has closed yet, as far as the documents know."""

@@ -9,6 +9,7 @@ from consult.ports import Log, OrderRepository
 from consult.service.access import is_member
 from im.domain import Opening
 from im.errors import ConversationNotFound
+from im.search.domain import Scoped
 from server.kernel.actor import Actor
 from server.kernel.ids import is_id
 
@@ -36,6 +37,12 @@ class ConsultDirectory:
 
     async def list_open_conversations(self, actor: Actor, limit: int) -> Sequence[str]:
         return await self.orders.list_open_conversations(actor, limit)
+
+    async def list_scope(
+        self, actor: Actor, *, limit: int, start: tuple[int, str] | None, open_only: bool = False
+    ) -> Sequence[Scoped]:
+        """Implements `im.search.ports.Scope`."""
+        return await self.orders.list_scope(actor, limit, start, open_only=open_only)
 
 
 @dataclass(slots=True)

@@ -48,7 +48,7 @@ async def keep_until_stopped(settings: Settings) -> int:
 
 def _follow(made: Product) -> Callable[[], Awaitable[None]]:
     async def follow() -> None:
-        await made.follower.run([made.consult.projection])
+        await made.follower.run([made.consult.projection, made.search_terms])
 
     return follow
 

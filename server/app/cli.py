@@ -26,10 +26,12 @@ ledger = typer.Typer(help="The money.", no_args_is_help=True)
 audit = typer.Typer(help="The proof.", no_args_is_help=True)
 export = typer.Typer(help="What other systems read.", no_args_is_help=True)
 watermark = typer.Typer(help="The marks on pages.", no_args_is_help=True)
+search = typer.Typer(help="What messages are found by.", no_args_is_help=True)
 hl7 = typer.Typer(help="HL7 v2 messages that could not be taken.", no_args_is_help=True)
 main.add_typer(checks, name="check")
 main.add_typer(ledger, name="ledger")
 main.add_typer(hl7, name="hl7")
+main.add_typer(search, name="search")
 main.add_typer(audit, name="audit")
 main.add_typer(watermark, name="watermark")
 main.add_typer(export, name="export")
@@ -189,6 +191,14 @@ def export_fhir(
     from server.app.commands import export_order
 
     _run(export_order(_settings("export"), hospital, order, inline=inline))
+
+
+@search.command("rebuild")
+def rebuild_search() -> None:
+    """Make the search terms of all messages anew from the log; the product may run meanwhile."""
+    from server.app.commands import rebuild_search
+
+    _run(rebuild_search(_settings("search")))
 
 
 @hl7.command("failed")

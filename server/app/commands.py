@@ -214,6 +214,13 @@ def trace_lines(traced: TracedView) -> Iterator[str]:
     yield f"confidence {hint.confidence:.3f} ({how})"
 
 
+async def rebuild_search(settings: Settings) -> int:
+    """Make all search terms anew."""
+    async with _product(settings) as made:
+        _out.print(f"{await made.follower.rebuild(made.search_terms)} conversations")
+    return 0
+
+
 async def list_failed_messages(settings: Settings) -> int:
     """HL7 v2 messages that wait for repair."""
     async with _product(settings) as made:

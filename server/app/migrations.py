@@ -17,6 +17,7 @@ import ehr_view.mongo
 import im.favourites.mongo
 import im.mongo
 import im.push.mongo
+import im.search.mongo
 import media.mongo
 from admin_console import mongo as admin_mongo
 from server.app import idempotency
@@ -26,7 +27,7 @@ from server.kernel.mongo import Database, Indexes
 
 log = structlog.get_logger(__name__)
 
-SCHEMA: Final = 6
+SCHEMA: Final = 7
 """Raised with every change of an index or of stored documents."""
 
 META: Final = "meta"
@@ -40,6 +41,7 @@ _INDEXES: Final[Sequence[Indexes]] = (
     im.mongo.INDEXES,
     im.push.mongo.INDEXES,
     im.favourites.mongo.INDEXES,
+    im.search.mongo.INDEXES,
     media.mongo.INDEXES,
     billing.mongo.INDEXES,
     consult.mongo.INDEXES,

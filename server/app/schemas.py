@@ -9,6 +9,7 @@ import orjson
 
 import accounts.http
 import admin_console.http
+import admin_console.search_http
 import billing.http
 import consult.http
 import consult.socket
@@ -17,6 +18,7 @@ import ehr_view.http
 import im.favourites.http
 import im.http
 import im.push.http
+import im.search.http
 import im.socket
 import media.http
 from im.commands import SocketCommand
@@ -44,14 +46,16 @@ def listed_routes() -> tuple[Route, ...]:
     return (
         *accounts.http.routes(*[_UNMADE] * 8),
         *consult.http.routes(*[_UNMADE] * 10),
-        *im.http.routes(*[_UNMADE] * 4),
+        *im.http.routes(*[_UNMADE] * 5),
         *media.http.routes(_UNMADE),
         *ehr_view.http.routes(_UNMADE),
         *im.favourites.http.routes(_UNMADE),
+        *im.search.http.routes(_UNMADE),
         *im.push.http.routes(*[_UNMADE] * 2),
         *ehr_view.critical.http.routes(_UNMADE),
         *billing.http.routes(*[_UNMADE] * 3),
         *admin_console.http.routes(*[_UNMADE] * 8),
+        *admin_console.search_http.routes(_UNMADE),
     )
 
 

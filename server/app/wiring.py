@@ -45,6 +45,7 @@ from admin_console.mongo import (
     MongoProofs,
     MongoStaffOrders,
 )
+from admin_console.search_http import routes as staff_search_routes
 from admin_console.service.audit import AuditQuery
 from admin_console.service.board import LiveBoard
 from admin_console.service.checkpoints import Checkpoints
@@ -53,6 +54,7 @@ from admin_console.service.export import ConsultExport
 from admin_console.service.orders import StaffDesk
 from admin_console.service.proofs import Proofs
 from admin_console.service.repairs import Hl7Repairs
+from admin_console.service.search import StaffSearch
 from admin_console.service.traces import LeakTracing
 from admin_console.service.verification import Verifier
 from admin_console.tasks import jobs as admin_jobs
@@ -97,11 +99,17 @@ from im.favourites.service import FavouriteService
 from im.follower import Follower
 from im.history import History
 from im.http import routes as im_routes
+from im.listing import ConversationList
 from im.live import LiveHub
+from im.mongo import LogStore
 from im.names import NameBook
 from im.presence import Presence
 from im.reading import LogReader
 from im.receipts import Receipts
+from im.search.http import routes as search_routes
+from im.search.mongo import MongoTerms
+from im.search.projection import SearchTerms
+from im.search.service import MessageSearch
 from im.service import ConversationLog
 from im.socket import commands as im_commands
 from im.stand_in import StandIn
@@ -167,6 +175,7 @@ class Product:
     patient_accounts: accounts_mongo.MongoPatientAccounts
     log: ConversationLog
     follower: Follower
+    search_terms: SearchTerms
     consult: Consult
     books: MongoPayments
     checkpoints: Checkpoints
@@ -329,6 +338,8 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         owners.owners = consult.media_owners
         history = History(log, receipts, parts.directory, name_book, audit, clock, epoch=await _epoch(db))
         presence = Presence(log, receipts, announcer, clock)
+        terms = MongoTerms(db, keyring)
+        search = MessageSearch(terms, parts.directory, log, history, audit, clock)
         # In this order at the end: what waits for the log, then the log, then who tells of it.
         stack.push_async_callback(parts.announcer.close)
         stack.push_async_callback(announcer.close)
@@ -423,6 +434,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             patient_accounts=accounts,
             log=log,
             follower=Follower(db, keyring),
+            search_terms=SearchTerms(terms, LogStore(db), keyring),
             consult=consult,
             books=books,
             checkpoints=Checkpoints(MongoFeed(db), MongoCheckpoints(db), files, signer, clock),
@@ -434,14 +446,16 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             routes=(
                 *account_routes(codes, sign_in, sessions, password_service, doctors, patients, consents, staff),
                 *consult.routes,
-                *im_routes(log, announcer, name_book, history),
+                *im_routes(log, announcer, name_book, history, ConversationList(parts.directory, history, receipts)),
                 *media_routes(media),
                 *record_routes(records),
                 *critical_routes(critical),
                 *push.routes,
                 *favourite_routes(FavouriteService(MongoFavourites(db, keyring), history, audit, clock)),
+                *search_routes(search),
                 *billing_routes(payments, refunds, wechat),
                 *admin_routes(query, desk, tracing, export, LiveBoard(audit, clock, MongoBoard(db)), dossiers, proofs, repairs),
+                *staff_search_routes(StaffSearch(audit, clock, staff_orders, search)),
             ),
             commands=(*im_commands(log, announcer, name_book, history, presence), *consult_commands(critical)),
             jobs=(

@@ -55,6 +55,7 @@ ROLES = {
     "list_authorised_doctors": STAFF,
     "list_department_replies": STAFF,
     "list_departments": SIGNED_IN,
+    "list_conversations": PATIENT_OR_DOCTOR,
     "list_doctors": SIGNED_IN,
     "label_favourite": DOCTOR,
     "list_favourites": DOCTOR,
@@ -88,6 +89,8 @@ ROLES = {
     "reset_password": ANYONE,
     "restart_refund": STAFF,
     "search_audit": STAFF,
+    "search_messages": PATIENT_OR_DOCTOR,
+    "search_staff_messages": STAFF,
     "send_message": PATIENT_OR_DOCTOR,
     "set_record_access": PATIENT,
     "start_payment": PATIENT,
@@ -182,12 +185,14 @@ def _takes_no_key(route: Route) -> bool:
 
 
 def test_every_write_of_whoever_is_signed_in_takes_an_idempotency_key() -> None:
-    """Except where the answer is a secret that is good for a moment, the effect is the same the second time, or the body
-    holds a password, which is not kept."""
+    """Except where the answer is a secret that is good for a moment, the effect is the same the second time or there is none,
+    or the body holds a password, which is not kept."""
     assert {route.name for route in listed_routes() if _takes_no_key(route)} == {
         "change_password",
         "close_session",
         "create_media_link",
+        "search_messages",
+        "search_staff_messages",
         "trace_leak",
     }
     required = {route.name for route in listed_routes() if route.idempotency is Idempotency.REQUIRED}

@@ -165,6 +165,7 @@ async def test_each_view_is_for_its_roles_and_a_refusal_is_recorded(world: Super
     actor = staff(role)
     calls = {
         View.AUDIT: lambda: world.query.search(actor, HERE, limit=1, after=None),
+        View.MESSAGES: lambda: world.search.search(actor, "头痛", order_id=None, patient_id=PATIENT, limit=1, cursor=None),
         View.ORDERS: lambda: world.desk.list_orders(actor, OrderFilter("default"), limit=1, after=None),
         View.ORDER: lambda: world.desk.view_order(actor, order.id),
         View.TIMELINE: lambda: world.desk.view_timeline(actor, order.id, limit=1, after=None),

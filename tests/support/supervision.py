@@ -1,6 +1,6 @@
 """A hospital with one paid order and its conversation, and staff who look at it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from admin_console.service.dossier import Dossiers
 from admin_console.service.export import ConsultExport
 from admin_console.service.proofs import Proofs
 from admin_console.service.repairs import Hl7Repairs
+from admin_console.service.search import StaffSearch
 from admin_console.service.traces import LeakTracing
 from billing.mongo import MongoPayments
 from consult.domain.log import Policy
@@ -34,10 +35,19 @@ from consult.domain.status import Phase
 from consult.mongo import MongoOrders
 from consult.rules import ConsultRules
 from consult.service.access import OrderAccess
+from consult.service.conversations import ConsultDirectory
 from ehr_view.hl7.domain import HeldMessage
 from ehr_view.hl7.service import Repair
 from ehr_view.mongo import MongoViews
 from im.domain import Opening, SendMessage
+from im.follower import Follower
+from im.history import History
+from im.mongo import LogStore
+from im.names import NameBook
+from im.receipts import Receipts
+from im.search.mongo import MongoTerms
+from im.search.projection import SearchTerms
+from im.search.service import MessageSearch
 from im.service import ConversationLog
 from server.kernel import audit as kernel_audit
 from server.kernel.actor import Actor, Role, StaffRole, system_actor
@@ -134,6 +144,8 @@ class Supervision:
     proofs: Proofs
     repairs: Hl7Repairs
     outside: Outside
+    search: StaffSearch
+    follow: Callable[[], Awaitable[None]]
 
     async def order(self, *, paid: bool = True, hospital_id: str = "default") -> Order:
         now, order_id = self.clock.now(), new_id()
@@ -185,6 +197,8 @@ async def supervision(database: Database, clock: Clock, folder: Path) -> Supervi
     orders = MongoOrders(database, keyring)
     log = ConversationLog(database, keyring, ConsultRules(), _Opener(orders), clock)
     staff_orders, shelf = MongoStaffOrders(database, keyring), Shelf()
+    directory, terms, book = ConsultDirectory(orders), MongoTerms(database, keyring), NameBook(Outside(), clock)
+    history = History(log, Receipts(database, log), directory, book, audit, clock, epoch=1)
     query = AuditQuery(audit, clock, MongoAuditRows(database), log, staff_orders)
     file = CheckpointFiles(folder / "checkpoints", SIGNER.public_key)
     outside, money = Outside(), MongoPayments(database)
@@ -203,6 +217,8 @@ async def supervision(database: Database, clock: Clock, folder: Path) -> Supervi
             audit, clock, staff_orders, OrderAccess(orders, log, audit, clock), log, MongoPayments(database), shelf
         ),
         shelf=shelf,
+        search=StaffSearch(audit, clock, staff_orders, MessageSearch(terms, directory, log, history, audit, clock)),
+        follow=lambda: Follower(database, keyring).catch_up([SearchTerms(terms, LogStore(database), keyring)]),
         tracing=LeakTracing(audit, clock, _SeesNothing(), MongoIssuedViews(database, keyring)),
         verifier=verifier,
         board=LiveBoard(audit, clock, MongoBoard(database)),

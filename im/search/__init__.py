@@ -1,0 +1,1 @@
+"""Full text over sealed messages, by keyed pairs of characters."""
