@@ -113,6 +113,9 @@ class RatingOut(WireModel):
 
 
 class OrderOut(WireModel):
+    """`unpaid_until`: when an order that nobody paid is cancelled, null once that is settled. `record_access`: whether the doctor may
+    see the patient's records now, as far as the patient's word goes."""
+
     id: str
     number: str
     status: OrderStatus
@@ -131,6 +134,8 @@ class OrderOut(WireModel):
     closed_at: Instant | None
     close_reason: str | None
     rating: RatingOut | None
+    unpaid_until: Instant | None
+    record_access: bool
     version: int
 
 
@@ -261,6 +266,8 @@ def order_out(order: Order) -> OrderOut:
         closed_at=order.closed_at,
         close_reason=order.close_reason,
         rating=None if order.rating is None else _rating_out(order.rating),
+        unpaid_until=order.unpaid_until if order.status is OrderStatus.PENDING_PAYMENT else None,
+        record_access=order.consent.record_access,
         version=order.shown_version,
     )
 

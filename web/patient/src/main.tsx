@@ -1,8 +1,8 @@
 import { Runtime, Shell } from "@yunzhen/shared";
 import "@yunzhen/shared/theme.css";
-import { StrictMode } from "react";
+import "./patient.css";
+import { Fragment, StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { Library } from "./Library";
 import { App } from "./App";
 import { words } from "./words";
 
@@ -11,7 +11,7 @@ const root = document.getElementById("root");
 if (root === null) throw new Error("the page has no root");
 createRoot(root).render(
   <StrictMode>
-    <Shell runtime={runtime} words={words} Library={Library}>
+    <Shell runtime={runtime} words={words} Library={Fragment}>
       <App />
     </Shell>
   </StrictMode>,

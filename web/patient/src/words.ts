@@ -1,13 +1,8 @@
-import { type SharedKey, extend, useTranslate } from "@yunzhen/shared";
+import { extend, useTranslate } from "@yunzhen/shared";
+import { en } from "./words/en";
+import { zh } from "./words/zh";
 
-/** The words of this app alone; shared ones are in shared/src/i18n. */
-const zh = {
-  "home.title": "首页",
-};
-const en: typeof zh = {
-  "home.title": "Home",
-};
-
-export type Key = SharedKey | keyof typeof zh;
+/** The words of this app alone, in words/; shared ones are in shared/src/i18n. */
+export type Key = import("@yunzhen/shared").SharedKey | keyof typeof zh;
 export const words = extend({ zh, en });
 export const useT = useTranslate<Key>;

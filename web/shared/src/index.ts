@@ -1,5 +1,5 @@
 /** What apps use of the shared part. */
-export { Api, type Models, newKey } from "./api/client";
+export { Api, type AnswerOf, type Models, newKey } from "./api/client";
 export { ApiError } from "./api/errors";
 export type { Account, SessionState } from "./api/session";
 export * as format from "./format";
@@ -15,6 +15,7 @@ export type { Conversation, Realtime } from "./socket/realtime";
 export type { Events } from "./socket/schema";
 export { DARK, LIGHT } from "./theme/tokens";
 export { Mark } from "./ui/Mark";
+export { CodeButton } from "./ui/LoginScreen";
 export { PreferenceTools } from "./ui/PreferenceTools";
 export { Shell } from "./ui/Shell";
 export { Empty, ErrorBoundary, Failure, Loaded, Loading } from "./ui/states";

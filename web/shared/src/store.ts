@@ -1,6 +1,6 @@
 /**
  * What outlives the page. In localStorage: preferences and this device's name for itself, neither of which opens anything. In IndexedDB, by
- * account: the outbox and (patients' own) conversations for reading offline; signing out removes them. Tokens and records: never.
+ * account: the outbox and (patients' own) conversations and lists for reading offline; signing out removes them. Tokens and records: never.
  */
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 import type { Log } from "./socket/conversation";
@@ -9,6 +9,7 @@ import type { OutboxItem, OutboxStore } from "./socket/outbox";
 interface Kept extends DBSchema {
   outbox: { key: string; value: OutboxItem; indexes: { account: string } };
   logs: { key: [string, string]; value: { account_id: string; conversation_id: string; log: Log }; indexes: { account: string } };
+  notes: { key: [string, string]; value: { account_id: string; name: string; value: unknown }; indexes: { account: string } };
 }
 
 export interface LogStore {
@@ -21,8 +22,10 @@ export class DeviceStore implements OutboxStore {
 
   /** One an app: the apps of one browser do not see one another's. */
   constructor(name: string) {
-    this.database = openDB<Kept>(`yunzhen-${name}`, 1, {
-      upgrade(database) {
+    this.database = openDB<Kept>(`yunzhen-${name}`, 2, {
+      upgrade(database, before) {
+        database.createObjectStore("notes", { keyPath: ["account_id", "name"] }).createIndex("account", "account_id");
+        if (before > 0) return;
         database.createObjectStore("outbox", { keyPath: "client_id" }).createIndex("account", "account_id");
         database.createObjectStore("logs", { keyPath: ["account_id", "conversation_id"] }).createIndex("account", "account_id");
       },
@@ -51,10 +54,24 @@ export class DeviceStore implements OutboxStore {
     };
   }
 
+  /** Something small of this account's that an app wants to show offline (who is signed in, one's own lists), by name. */
+  async note(accountId: string, name: string, value: unknown): Promise<void> {
+    await (await this.database).put("notes", { account_id: accountId, name, value });
+  }
+
+  async noted(accountId: string, name: string): Promise<unknown> {
+    return (await (await this.database).get("notes", [accountId, name]))?.value;
+  }
+
+  /** Of whoever is kept here: signing in and out leaves one account at most. */
+  async notedOfAnyone(name: string): Promise<unknown> {
+    return (await (await this.database).getAll("notes")).find((each) => each.name === name)?.value;
+  }
+
   /** All that is kept of whoever is not `accountId`; of everybody without it. */
   async forget(exceptAccountId?: string): Promise<void> {
-    const transaction = (await this.database).transaction(["outbox", "logs"], "readwrite");
-    for (const name of ["outbox", "logs"] as const) {
+    const transaction = (await this.database).transaction(["outbox", "logs", "notes"], "readwrite");
+    for (const name of ["outbox", "logs", "notes"] as const) {
       for await (const cursor of transaction.objectStore(name)) {
         if (cursor.value.account_id !== exceptAccountId) await cursor.delete();
       }

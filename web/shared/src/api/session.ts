@@ -74,6 +74,11 @@ export class SessionHolder {
     return this.refresh();
   }
 
+  /** Go on as who was signed in here last, where the server cannot be asked: what is kept can be read, and the next answer decides. */
+  resume(account: Account): void {
+    if (this.current.status === "unknown") this.set({ status: "in", account });
+  }
+
   async signOut(): Promise<void> {
     try {
       const token = await this.accessToken();

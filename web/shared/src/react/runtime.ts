@@ -1,7 +1,7 @@
 /** What one app has one of: who is signed in, the client, the server's clock, preferences, and the live side of the signed-in account. */
 import { QueryClient } from "@tanstack/react-query";
 import { Api } from "../api/client";
-import { type Role, SessionHolder } from "../api/session";
+import { type Account, type Role, SessionHolder } from "../api/session";
 import { ServerClock } from "../socket/clock";
 import type { Message } from "../socket/conversation";
 import { Realtime } from "../socket/realtime";
@@ -40,7 +40,7 @@ export class Runtime {
     this.store = new DeviceStore(options.app);
     this.queries = new QueryClient({
       // The client tries again by itself; here a failure is shown at once, with a button.
-      defaultOptions: { queries: { retry: false, staleTime: 10_000, refetchOnWindowFocus: true }, mutations: { retry: false } },
+      defaultOptions: { queries: { retry: false, staleTime: 10_000, refetchOnWindowFocus: true, networkMode: "always" }, mutations: { retry: false, networkMode: "always" } },
     });
     this.session.subscribe(() => this.follow());
   }
@@ -48,16 +48,29 @@ export class Runtime {
   /** The live side; null while nobody is signed in, and in the console, which has none. */
   readonly realtime = (): Realtime | null => this.live;
 
+  /** Offline at the start: whether this browser keeps what an account may read, which is then shown. */
+  async resumeOffline(): Promise<boolean> {
+    if (this.options.keepsConversations !== true) return false;
+    const account = (await this.store.notedOfAnyone("account")) as Account | undefined;
+    if (account !== undefined) this.session.resume(account);
+    return account !== undefined;
+  }
+
   private follow(): void {
     const state = this.session.getState();
     if (state.status === "in" && this.live === null && this.options.role !== "staff") this.live = this.start(state.account.account_id);
-    if (state.status === "in") void this.store.forget(state.account.account_id);
+    if (state.status === "in") void this.remember(state.account);
     if (state.status !== "out") return;
     this.live?.stop();
     this.live = null;
     this.queries.clear();
     // A session that merely ran out keeps what waits to be sent, for the same account alone.
     if (state.reason === null) void this.store.forget();
+  }
+
+  private async remember(account: Account): Promise<void> {
+    await this.store.forget(account.account_id);
+    if (this.options.keepsConversations === true) await this.store.note(account.account_id, "account", account);
   }
 
   private start(accountId: string): Realtime {
@@ -74,7 +87,8 @@ export class Runtime {
       this.queries.setQueryData(["order", order.id], order);
       void this.queries.invalidateQueries({ queryKey: ["orders"] });
     });
-    live.on("notice", () => void this.queries.invalidateQueries({ queryKey: ["notices"] }));
+    for (const event of ["notice", "notices.read"] as const) live.on(event, () => void this.queries.invalidateQueries({ queryKey: ["notices"] }));
+    live.on("record.viewed", ({ order_id }) => void this.queries.invalidateQueries({ queryKey: ["record-views", order_id] }));
     let was = true;
     live.subscribe(() => {
       if (live.isConnected() && !was) void this.queries.invalidateQueries(); // what happened while away

@@ -57,11 +57,20 @@ export class Outbox {
     return this.items.filter((item) => item.conversation_id === conversationId);
   }
 
-  /** Keep it, show it, send it when that is possible. Resolves when it is stored on this device. */
-  async add(conversationId: string, parts: Part[], writtenAt: number, corrects: number | null = null): Promise<OutboxItem> {
+  /** Keep it, show it, send it when that is possible. Resolves when it is stored on this device. A `clientId` that waits here already
+   * changes nothing. */
+  async add(
+    conversationId: string,
+    parts: Part[],
+    writtenAt: number,
+    corrects: number | null = null,
+    clientId: string = crypto.randomUUID(),
+  ): Promise<OutboxItem> {
     await this.ready;
+    const waiting = this.items.find((each) => each.client_id === clientId);
+    if (waiting !== undefined) return waiting;
     const item: OutboxItem = {
-      client_id: crypto.randomUUID(),
+      client_id: clientId,
       account_id: this.accountId,
       conversation_id: conversationId,
       parts,

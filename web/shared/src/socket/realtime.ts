@@ -114,9 +114,9 @@ export class Realtime {
     return this.log(id).first > 1;
   }
 
-  /** Shown at once, kept on this device, sent when that is possible. */
-  send(id: string, parts: Part[], corrects: number | null = null): Promise<OutboxItem> {
-    return this.outbox.add(id, parts, this.options.clock.now(), corrects);
+  /** Shown at once, kept on this device, sent when that is possible. `clientId`: of what was begun before, so that it is sent once. */
+  send(id: string, parts: Part[], corrects: number | null = null, clientId?: string): Promise<OutboxItem> {
+    return this.outbox.add(id, parts, this.options.clock.now(), corrects, clientId);
   }
 
   retry(clientId: string): Promise<void> {

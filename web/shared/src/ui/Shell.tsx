@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { BrowserRouter } from "react-router";
+import { ApiError } from "../api/errors";
 import type { Words } from "../i18n";
 import { RuntimeProvider, useRuntime, useSession, useTranslate } from "../react/context";
 import type { Runtime } from "../react/runtime";
@@ -35,7 +36,8 @@ export function Shell({ runtime, words, Library, children }: ShellProps): ReactN
 
 /** The app for who is signed in, the log-in screen for who is not. */
 function RequireSession({ children }: { children: ReactNode }): ReactNode {
-  const { session, options } = useRuntime();
+  const runtime = useRuntime();
+  const { session, options } = runtime;
   const state = useSession();
   const t = useTranslate();
   const [failure, setFailure] = useState<unknown>(null);
@@ -47,9 +49,12 @@ function RequireSession({ children }: { children: ReactNode }): ReactNode {
     if (session.getState().status !== "unknown") return;
     session.accessToken().then(
       () => setFailure(null),
-      (error: unknown) => setFailure(error),
+      async (error: unknown) => {
+        const unreachable = error instanceof ApiError && error.mayPass;
+        if (!unreachable || !(await runtime.resumeOffline().catch(() => false))) setFailure(error);
+      },
     );
-  }, [session, attempt]);
+  }, [runtime, session, attempt]);
   if (state.status === "in") return children;
   if (state.status === "out") return <LoginScreen />;
   return failure === null ? <Loading /> : <Failure error={failure} onRetry={() => setAttempt(attempt + 1)} />;
