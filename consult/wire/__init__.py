@@ -113,8 +113,7 @@ class RatingOut(WireModel):
 
 
 class OrderOut(WireModel):
-    """`unpaid_until`: when an order that nobody paid is cancelled, null once that is settled. `record_access`: whether the doctor may
-    see the patient's records now, as far as the patient's word goes."""
+    """`unpaid_until`: when it is cancelled if nobody pays. `record_access`: whether the patient agrees that the doctor sees records."""
 
     id: str
     number: str
@@ -134,7 +133,7 @@ class OrderOut(WireModel):
     closed_at: Instant | None
     close_reason: str | None
     rating: RatingOut | None
-    unpaid_until: Instant | None
+    unpaid_until: Instant
     record_access: bool
     version: int
 
@@ -266,7 +265,7 @@ def order_out(order: Order) -> OrderOut:
         closed_at=order.closed_at,
         close_reason=order.close_reason,
         rating=None if order.rating is None else _rating_out(order.rating),
-        unpaid_until=order.unpaid_until if order.status is OrderStatus.PENDING_PAYMENT else None,
+        unpaid_until=order.unpaid_until,
         record_access=order.consent.record_access,
         version=order.shown_version,
     )

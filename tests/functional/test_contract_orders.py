@@ -35,7 +35,10 @@ async def test_a_new_order_waits_for_its_payment(pair: Pair) -> None:
     order = await pair.place(complaint="孩子发热三天\n最高39度")
     _order_shape(order)
     doctor = await pair.patient.get(f"/doctors/{pair.doctor_id}")
-    assert {name: order[name] for name in ORDER_FIELDS - {"id", "number", "conversation_id", "created_at", "version"}} == {
+    assert {
+        name: order[name]
+        for name in ORDER_FIELDS - {"id", "number", "conversation_id", "created_at", "unpaid_until", "version"}
+    } == {
         "status": "pending_payment",
         "kind": "consult",
         "doctor": {name: doctor[name] for name in ("id", "name", "title", "department")},
@@ -50,7 +53,9 @@ async def test_a_new_order_waits_for_its_payment(pair: Pair) -> None:
         "closed_at": None,
         "close_reason": None,
         "rating": None,
+        "record_access": True,
     }
+    assert instant(order["unpaid_until"]) - instant(order["created_at"]) == timedelta(minutes=30)
     assert order["patient"]["sex"] in ("male", "female")
     assert order["patient"]["age"] in (35, 36, 37)
     assert await pair.patient.get(f"/orders/{order['id']}") == order

@@ -1,4 +1,4 @@
-import { type Models, format, newKey, useApi, useExplain } from "@yunzhen/shared";
+import { type AnswerOf, type Models, format, newKey, useApi, useExplain } from "@yunzhen/shared";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Link, Navigate, useParams } from "react-router";
@@ -24,7 +24,7 @@ export default function Pay(): ReactNode {
 }
 
 /** Where a payment goes on: the gateway says it in its own way. Only web addresses are followed. */
-export function walletAddress(payment: Models["PaymentOut"]): string | null {
+export function walletAddress(payment: Pick<AnswerOf<"start_payment">, "params">): string | null {
   const params = payment.params as Record<string, unknown>;
   const address = [params["h5_url"], params["url"], params["form_url"]].find((each) => typeof each === "string");
   return typeof address === "string" && /^https?:\/\//.test(address) ? address : null;
