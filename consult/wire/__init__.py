@@ -113,7 +113,7 @@ class RatingOut(WireModel):
 
 
 class OrderOut(WireModel):
-    """`unpaid_until`: when it is cancelled if nobody pays. `record_access`: whether the patient agrees that the doctor sees records."""
+    """`unpaid_until`: when it is cancelled if nobody pays. `record_access`: whether the patient lets the doctor see records."""
 
     id: str
     number: str
