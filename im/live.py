@@ -65,18 +65,31 @@ class Bus(Protocol):
         """Whether it is certain that no other process listens."""
         ...
 
+    @property
+    def deaf_since(self) -> float | None:
+        """From when on, by the event loop's clock, hints of others may be missing; None: all came."""
+        ...
+
+    def all_heard(self) -> None:
+        """What was missing was learned in another way."""
+        ...
+
 
 class NoBus:
     """One process alone."""
 
     healthy = True
     is_alone = True
+    deaf_since = None
 
     def publish(self, hint: Hint) -> None:
         """There is nobody else."""
 
     def listen(self, heard: Callable[[Hint], None]) -> None:
         """Nothing will be heard."""
+
+    def all_heard(self) -> None:
+        """Nothing is ever missing."""
 
 
 class LiveHub:
@@ -95,6 +108,15 @@ class LiveHub:
     def healthy(self) -> bool:
         """Whether other processes hear us and we hear them. False is a degraded process, not a broken one."""
         return self._bus.healthy
+
+    @property
+    def deaf_since(self) -> float | None:
+        """From when on hints of other processes may be missing: see `Bus`."""
+        return self._bus.deaf_since
+
+    def all_heard(self) -> None:
+        """What was missing was learned in another way."""
+        self._bus.all_heard()
 
     # --- who is here ---
 
@@ -124,6 +146,10 @@ class LiveHub:
         """The sessions of all local sockets."""
         return list(self._by_session)
 
+    @property
+    def has_sockets(self) -> bool:
+        return bool(self._by_account)
+
     def is_here(self, account_id: str) -> bool:
         """Whether the account has a socket in this process."""
         return account_id in self._by_account
@@ -145,7 +171,7 @@ class LiveHub:
             self._bus.publish(Hint(LIVE, accounts, event, body))
 
     def send_here(self, account_ids: Iterable[str], event: str, body: bytes) -> None:
-        """Tell the sockets of these accounts in this process alone."""
+        """Tell the sockets of this process only, where every process finds out by itself."""
         self._deliver(account_ids, event, body, None)
 
     def close_sessions(self, session_ids: Iterable[str], reason: str) -> None:

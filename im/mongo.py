@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from math import ceil
 from typing import Any, Final
 
 from bson.int64 import Int64
@@ -239,12 +239,13 @@ class LogChanges:
         self.token: Document | None = None
         """Where the stream is: everything before it has been given out."""
 
-    async def open(self, token: Document | None, *, since: datetime | None = None) -> None:
-        """Begin behind `token`, else with what was stored since that instant, else at this moment."""
+    async def open(self, token: Document | None, *, seconds_ago: float | None = None) -> None:
+        """Begin behind `token`, or so many seconds ago by MongoDB's own clock, or at this moment."""
         self._session = self._database.client.start_session()
         start: Document = {"resumeAfter": token} if token is not None else {}
-        if token is None and since is not None:
-            start = {"startAtOperationTime": Timestamp(int(since.timestamp()), 0)}
+        if token is None and seconds_ago is not None:
+            now: Timestamp = (await self._command({"ping": 1}))["operationTime"]
+            start = {"startAtOperationTime": Timestamp(max(1, now.time - ceil(seconds_ago)), 0)}
         reply = await self._command(
             {
                 "aggregate": LOG,

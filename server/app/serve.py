@@ -22,7 +22,7 @@ from server.app.embedded import databases
 from server.app.health import Health
 from server.app.idempotency import IdempotencyStore
 from server.app.limits import Limiter, RateLimiter, SharedRateLimiter
-from server.app.metrics import SLOWEST_READER, SOCKETS
+from server.app.metrics import LIVE_FROM_LOG, LIVE_HEARD, SLOWEST_READER, SOCKETS
 from server.app.migrations import until_current
 from server.app.notify import notify_ready
 from server.app.openapi import openapi
@@ -99,6 +99,8 @@ async def _serve(settings: Settings, made: Product, limiter: Limiter, stop: asyn
     await sockets.start()
     SOCKETS.set_function(lambda: sockets.count)
     SLOWEST_READER.set_function(sockets.largest_write_buffer)
+    LIVE_HEARD.set_function(lambda: made.bus.healthy)
+    LIVE_FROM_LOG.set_function(lambda: made.bus.deaf_since is not None)
     # With one process a port that is taken must fail loudly; with several they share it.
     site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG, reuse_port=settings.processes > 1 or None)
     await site.start()

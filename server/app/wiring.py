@@ -299,7 +299,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         )
         hub.fold_hints_with(log.fold_hint)
         if listens:
-            stand_in = StandIn(db, log, announcer, hub, clock)
+            stand_in = StandIn(db, log, announcer, hub)
             log.add_listener(stand_in)
             await stand_in.start()
             stack.push_async_callback(stand_in.close)

@@ -1,8 +1,8 @@
 """Live events between processes, through a real Redis that may die."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -11,10 +11,11 @@ from im.live import Hint, LiveHub
 from server.kernel.crypto import SealingKey
 from server.kernel.ids import new_id
 from server.kernel.mongo import Database
+from tests.support.faulty_net import FaultyNet
 from tests.support.im_log import DOCTOR, say
 from tests.support.im_log import actor as log_actor
 from tests.support.redis_server import RedisServer
-from tests.support.socket_server import Client, Edge
+from tests.support.socket_server import Edge
 
 KEY = SealingKey(bytes(32))
 
@@ -123,46 +124,118 @@ async def test_another_deployments_letters_are_neither_read_nor_believed(bus: Ca
     assert heard == []
 
 
-def said(client: Client) -> list[Any]:
-    """The messages that it heard of; an opening of just before the loss may be among what it is told."""
-    return [body for body in client.bodies("message.new") if body["kind"] == "message"]
-
-
-async def test_losing_redis_costs_latency_only(database: Database) -> None:
-    server = RedisServer()
+@pytest.fixture
+async def two(database: Database) -> AsyncIterator[tuple[RedisServer, Edge, Edge, str]]:
+    """Two processes of one deployment, a Redis of their own between them, and a conversation."""
+    server, conversation, channel = RedisServer(), new_id(), new_id()
     server.start()
-    conversation, channel = new_id(), new_id()
     buses = [RedisBus(server.url, KEY, channel=channel, receives=True) for _ in range(2)]
     try:
-        async with (
-            Edge(database, conversation, bus=buses[0]) as first,
-            Edge(database, conversation, bus=buses[1]) as second,
-        ):
+        async with Edge(database, conversation, bus=buses[0]) as one, Edge(database, conversation, bus=buses[1]) as other:
             for each in buses:
                 await each.start()
-            await until(lambda: first.hub.healthy and second.hub.healthy)
-            patient, doctor, doctor_there = (
-                await first.client("patient"),
-                await first.client("doctor"),
-                await second.client("doctor-2"),
-            )
-            server.kill()
-            lost = (await patient.say(conversation, "一", "client-0001"))["message"]
-            await until(lambda: said(doctor_there) == [lost])
-            answer = (await doctor_there.say(conversation, "二", "client-0002"))["message"]
-            await until(lambda: (said(patient), said(doctor)) == ([answer], [lost, answer]))
-            server.start()
-            await until(lambda: first.hub.healthy and second.hub.healthy)
-            found = (await patient.say(conversation, "三", "client-0003"))["message"]
-            await until(lambda: said(doctor) == [lost, answer, found] and found in said(doctor_there))
-            assert answer not in said(doctor_there)
-            assert said(patient) == [answer]
-            synced = await doctor_there.call("conversation.sync", {"cursors": {conversation: 1}})
-            assert synced["conversations"][0]["messages"] == [lost, answer, found]
+            await until(lambda: one.hub.healthy and other.hub.healthy)
+            await until(lambda: one.hub.deaf_since is None and other.hub.deaf_since is None)
+            yield server, one, other, conversation
     finally:
         for each in buses:
             await each.close()
+        server.thaw()
         server.kill()
+
+
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+async def test_without_redis_messages_are_acknowledged_and_heard_in_other_processes_within_three_seconds(
+    two: tuple[RedisServer, Edge, Edge, str], fault: str
+) -> None:
+    server, one, other, conversation = two
+    patient, doctor = await one.client("patient"), await one.client("doctor")
+    doctor_there = await other.client("doctor-2")
+    before = await patient.say(conversation, "零", "client-0000")
+    assert await doctor_there.hear("message.new") == [before["message"]]
+    (server.kill if fault == "killed" else server.freeze)()
+    began = time.monotonic()
+    at_once = await patient.say(conversation, "一", "client-0001")
+    assert time.monotonic() - began < 1.0
+    async with asyncio.timeout(3):
+        while at_once["message"] not in doctor_there.bodies("message.new"):
+            await asyncio.sleep(0.01)
+    await until(lambda: not one.hub.healthy and not other.hub.healthy)
+    later = await patient.say(conversation, "二", "client-0002")
+    answer = await doctor_there.say(conversation, "三", "client-0003")
+    async with asyncio.timeout(3):
+        while answer["message"] not in patient.bodies("message.new"):
+            await asyncio.sleep(0.01)
+        while later["message"] not in doctor_there.bodies("message.new"):
+            await asyncio.sleep(0.01)
+    assert [m["seq"] for m in doctor.bodies("message.new")] == [2, 3, 4, 5]
+    assert [m["seq"] for m in patient.bodies("message.new")] == [5]
+    assert {m["seq"] for m in doctor_there.bodies("message.new")} - {1} == {2, 3, 4}  # what was just before may come twice
+
+    (server.start if fault == "killed" else server.thaw)()
+    await until(lambda: one.hub.healthy and other.hub.healthy)
+    await until(lambda: one.hub.deaf_since is None and other.hub.deaf_since is None)
+    await until(lambda: not one.stand_in.is_reading and not other.stand_in.is_reading)
+    found = await patient.say(conversation, "四", "client-0004")
+    await until(lambda: found["message"] in doctor_there.bodies("message.new"))
+
+
+async def test_a_flushed_redis_takes_nothing_away(two: tuple[RedisServer, Edge, Edge, str]) -> None:
+    server, one, other, conversation = two
+    patient, doctor = await one.client("patient"), await other.client("doctor")
+    await server.flush()
+    said = await patient.say(conversation, "一", "client-0001")
+    assert await doctor.hear("message.new") == [said["message"]]
+    assert one.hub.healthy and other.hub.healthy
+
+
+async def test_a_session_ends_in_other_processes_within_a_second_without_redis(
+    two: tuple[RedisServer, Edge, Edge, str],
+) -> None:
+    server, one, other, _ = two
+    there = await other.client("patient")
+    server.kill()
+    began = time.monotonic()
+    one.hub.close_sessions(["patient"], "logged_out")
+    other.sessions.dead.add("patient")  # what both find in MongoDB
+    assert await there.hear("session.revoked") == [{"reason": "session_ended"}]
+    assert time.monotonic() - began < 1.0
+
+
+async def test_a_letter_that_was_lost_on_its_way_is_missed_and_the_log_gives_what_was_in_it(
+    two: tuple[RedisServer, Edge, Edge, str],
+) -> None:
+    """One process alone loses Redis for a moment: the other, which hears all along, notices by the numbers."""
+    _, one, other, conversation = two
+    patient, doctor = await one.client("patient"), await other.client("doctor")
+    one_bus = one.hub._bus
+    assert isinstance(one_bus, RedisBus)
+    post, one_bus._post = one_bus._post, _refuse  # type: ignore[method-assign]
+    said = await patient.say(conversation, "一", "client-0001")
+    await until(lambda: not one.hub.healthy)
+    one_bus._post = post  # type: ignore[method-assign]
+    await until(lambda: said["message"] in doctor.bodies("message.new"))
+    assert other.hub.healthy
+
+
+async def _refuse(_: list[Hint]) -> None:
+    raise ConnectionError
+
+
+async def test_a_silent_listener_is_noticed_and_repaired(redis: RedisServer) -> None:
+    """Its connection looks alive and brings nothing: only that its own heartbeat is not heard tells of it."""
+    async with FaultyNet(redis.port) as net:
+        each = RedisBus(f"redis://127.0.0.1:{net.port}/0", KEY, channel=new_id(), receives=True)
+        try:
+            await each.start()
+            await until(lambda: each.healthy)
+            each.all_heard()
+            net.go_silent()
+            await until(lambda: not each.healthy, 4)
+            await until(lambda: each.healthy)
+            assert each.deaf_since is not None
+        finally:
+            await each.close()
 
 
 async def test_a_redis_that_hangs_is_noticed(bus: Callable[..., RedisBus]) -> None:

@@ -2,10 +2,13 @@
 
 import importlib.util
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
+
+from redis.asyncio import Redis
 
 
 def redis_binary() -> str:
@@ -48,15 +51,16 @@ class RedisServer:
             self._process.wait(10)
             self._process = None
 
+    async def flush(self) -> None:
+        """All keys are gone."""
+        async with Redis.from_url(self.url) as client:
+            await client.flushall()
+
     def freeze(self) -> None:
         """It lives and answers nobody."""
-        import signal
-
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        import signal
-
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)

@@ -88,7 +88,7 @@ class Edge:
             database, openings, clock, listeners=[self.announcer], hints=[self.hub.entry_stored], audit=self.audit
         )
         self.hub.fold_hints_with(self.log.fold_hint)
-        self.stand_in = StandIn(database, self.log, self.announcer, self.hub, clock)
+        self.stand_in = StandIn(database, self.log, self.announcer, self.hub)
         self.log.add_listener(self.stand_in)
         self.receipts = Receipts(database, self.log)
         self.history = History(self.log, self.receipts, OpenOnes(openings), names, self.audit, clock, epoch=7)
