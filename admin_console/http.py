@@ -1,5 +1,6 @@
 """Supervision over HTTP. Staff only; which staff, the services decide."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -35,6 +36,7 @@ from admin_console.wire import (
 )
 from consult.errors import OrderNotFound
 from consult.wire import OrderOut
+from server.kernel.actor import Actor
 from server.kernel.clock import to_ms
 from server.kernel.edge import PATIENT, STAFF, Call, Idempotency, Reply, Route
 from server.kernel.errors import Forbidden
@@ -87,6 +89,9 @@ class _Handlers:
     async def export_own_order(self, call: Call) -> Reply:
         inline = call.query.attachments is Attachments.INLINE
         return _fhir(await self._export.for_patient(call.actor, call.path["order_id"], inline=inline))
+
+    async def conceal_order(self, actor: Actor, path: Mapping[str, str]) -> None:
+        await self._export.conceal(actor, path["order_id"])
 
 
 def _fhir(bundle: dict[str, Any]) -> Reply:
@@ -207,6 +212,7 @@ def routes(
             query=ExportQuery,
             answer_type=FHIR_JSON,
             errors=(OrderNotFound,),
+            conceal=handlers.conceal_order,
             tag=_TAG,
         ),
     ]

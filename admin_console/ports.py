@@ -128,6 +128,10 @@ class OrderGate(Protocol):
         """The order, for its patient's account. Raises OrderNotFound, and records the denial."""
         ...
 
+    async def require_visible(self, actor: Actor, order_id: str) -> None:
+        """Raises OrderNotFound, and records the denial, unless the actor is one of the order's two."""
+        ...
+
 
 class MoneyReader(Protocol):
     async def list_of_order(self, order_id: str, hospital_id: str) -> Sequence[Payment]: ...

@@ -56,6 +56,10 @@ class ConsultExport:
         order = await self._gate.access_order_as_patient(actor, order_id, EXPORTED)
         return await self._export(actor, order, EXPORTED, inline=inline)
 
+    async def conceal(self, actor: Actor, order_id: str) -> None:
+        """Raises OrderNotFound unless the actor may see the order, whatever else of it."""
+        await self._gate.require_visible(actor, order_id)
+
     async def for_operator(self, actor: Actor, hospital_id: str, order_id: str, *, inline: bool) -> dict[str, Any]:
         """The bundle, for whoever runs the product. Raises OrderNotFound."""
         order = await self._orders.find_order(hospital_id, order_id) if actor.role is Role.SYSTEM else None

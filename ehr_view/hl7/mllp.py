@@ -6,6 +6,7 @@ one whose message could not be stored is closed without an answer, so that the s
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -93,12 +94,18 @@ class Framer:
 
 @dataclass(frozen=True, slots=True)
 class MllpLimits:
-    """`idle_seconds` between messages, `frame_seconds` within one."""
+    """`idle_seconds` between messages, `frame_seconds` within one. One address may hold half of the connections: a sender that
+    hangs does not keep the others out.
+    """
 
     most_bytes: int = 8 * 1024 * 1024
     connections: int = 32
     idle_seconds: float = 300.0
     frame_seconds: float = 30.0
+
+    @property
+    def of_one_address(self) -> int:
+        return (self.connections + 1) // 2
 
 
 class MllpServer:
@@ -117,6 +124,7 @@ class MllpServer:
         self._limits = limits or MllpLimits()
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._by_address: Counter[str] = Counter()
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port. Several processes may listen at one."""
@@ -137,11 +145,14 @@ class MllpServer:
         if task is not None:
             self._connections.add(task)
         address = _address(writer)
+        self._by_address[address] += 1
         try:
             if not self._is_allowed(address):
                 log.warning("hl7.not_allowed")
             elif len(self._connections) > self._limits.connections:
                 log.warning("hl7.too_many_connections")
+            elif self._by_address[address] > self._limits.of_one_address:
+                log.warning("hl7.too_many_of_one_address")
             else:
                 await self._serve(reader, writer, address)
         except (TimeoutError, ConnectionError, NotFrames) as error:
@@ -153,6 +164,9 @@ class MllpServer:
         finally:
             if task is not None:
                 self._connections.discard(task)
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
             writer.close()
             with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(_CLOSE_SECONDS):

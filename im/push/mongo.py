@@ -51,7 +51,7 @@ class MongoSubscriptions:
         keys = await self._keyring.hospital(subscription.hospital_id)
         platform = await self._keyring.hospital(PLATFORM)
         blind = platform.blind(subscription.address, field=_ADDRESS)
-        if subscription.channel is Channel.WEB:
+        if subscription.channel is Channel.WEB or subscription.address != subscription.device_id:
             others = {"address_blind": blind, "_id": {"$ne": subscription.id}}
             await self._subscriptions.delete_many(others, comment=ALL_HOSPITALS)
         values = {

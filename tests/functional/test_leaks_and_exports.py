@@ -62,4 +62,5 @@ async def test_a_consult_leaves_as_fhir_for_its_patient_and_staff_and_nobody_els
         assert found["PaymentNotice"][0]["amount"]["value"] * 100 == order["fee_fen"]
     (await pair.doctor.ask("GET", f"/orders/{order['id']}/fhir")).refused(403, "request.forbidden")
     stranger = await pair.world.pair()
-    (await stranger.patient.ask("GET", f"/orders/{order['id']}/fhir")).refused(404, "order.not_found")
+    for nobody in (stranger.patient, stranger.doctor):
+        (await nobody.ask("GET", f"/orders/{order['id']}/fhir")).refused(404, "order.not_found")

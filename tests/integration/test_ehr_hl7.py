@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -226,6 +227,16 @@ async def test_only_so_many_connections_and_only_allowed_addresses_are_served(da
         assert verdict(await first.send(result(control="2"))) == ("AA", "2")
     async with intake_world(database, clock, allowed="10.0.0.0/8") as world, connected(world.port) as stranger:
         assert await stranger.at_end()
+
+
+async def test_one_sender_that_hangs_does_not_keep_the_others_out(database: Database, clock: ManualClock) -> None:
+    async with intake_world(database, clock, limits=MllpLimits(connections=4)) as world, AsyncExitStack() as hanging:
+        for _ in range(2):
+            (await hanging.enter_async_context(connected(world.port))).writer.write(b"\x0bMSH|")
+        async with connected(world.port) as third:
+            assert await third.at_end()
+        async with connected(world.port, "127.0.0.2") as other:
+            assert verdict(await other.send(result())) == ("AA", "MSG00001")
 
 
 async def test_what_cannot_be_stored_is_not_answered(world: Hl7World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -285,6 +285,16 @@ async def test_a_browser_takes_the_place_of_the_app_and_no_two_accounts_keep_one
     assert await world.service.sweep() == 0
 
 
+async def test_no_two_accounts_keep_one_installed_app(world: World) -> None:
+    other, actor = await world.sign_in("phone", account=new_id()), await world.sign_in("phone")
+    for each in (other, actor):
+        await world.service.subscribe_app(each, "registration-1")
+    await world.service.tell([world.message(2), world.message(2, account_id=other.account_id)])
+    await world.service.sweep()
+    (kept,) = await world.database["push_subscriptions"].find().to_list()
+    assert (kept["account_id"], len(world.app.sent)) == (actor.account_id, 1)
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [

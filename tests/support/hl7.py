@@ -70,8 +70,9 @@ def verdict(answer: list[list[str]]) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def connected(port: int) -> AsyncIterator[Sender]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def connected(port: int, address: str = "127.0.0.1") -> AsyncIterator[Sender]:
+    """From this address of the machine."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     try:
         yield Sender(reader, writer)
     finally:
