@@ -1,5 +1,6 @@
 import { Runtime, Shell } from "@yunzhen/shared";
 import "@yunzhen/shared/theme.css";
+import "./console.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { Library } from "./Library";

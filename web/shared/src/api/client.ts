@@ -107,6 +107,14 @@ export class Api {
     return (await response.json()) as Models["MediaAnswer"];
   }
 
+  /** An operation that takes a form with files. It is not tried again: nothing says that sending it twice is sending it once. */
+  async submit<O extends Operation>(operation: O, form: FormData, options: CallOptions = {}): Promise<AnswerOf<O>> {
+    const [method = "", template = ""] = ROUTES[operation].split(" ");
+    const timeoutMs = options.timeoutMs ?? UPLOAD_TIMEOUT_MS;
+    const response = await this.send({ method, url: BASE + template, body: form, json: false, key: null, signal: options.signal, timeoutMs });
+    return (await response.json()) as AnswerOf<O>;
+  }
+
   /** The bytes at an address of this server (a media link, a page of a record). The caller drops them when they are no longer shown. */
   async bytes(url: string, options: CallOptions = {}): Promise<Blob> {
     const timeoutMs = options.timeoutMs ?? UPLOAD_TIMEOUT_MS;

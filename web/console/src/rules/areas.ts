@@ -1,0 +1,33 @@
+/** Which staff see which part of the console: the server's own allow-lists, so that nobody is shown a door that stays shut. */
+import type { Models } from "@yunzhen/shared";
+
+export type StaffRole = Models["StaffAnswer"]["roles"][number];
+export const ROLES = ["medical_admin", "finance", "auditor", "agent", "operator"] as const satisfies readonly StaffRole[];
+
+export const AREAS = {
+  board: ["medical_admin", "agent", "auditor", "finance"],
+  orders: ["medical_admin", "agent", "auditor"],
+  dossier: ["medical_admin", "auditor"],
+  export: ["medical_admin", "auditor"],
+  tasks: ["medical_admin", "agent"],
+  refunds: ["finance", "medical_admin"],
+  restart: ["finance"],
+  audit: ["auditor", "medical_admin"],
+  trace: ["auditor", "medical_admin"],
+  figures: ["finance", "medical_admin"],
+  doctors: ["medical_admin"],
+  policy: ["medical_admin"],
+  staff: ["operator"],
+  hl7: ["operator"],
+} as const satisfies Record<string, readonly StaffRole[]>;
+
+export type Area = keyof typeof AREAS;
+
+export function maySee(roles: readonly StaffRole[], area: Area): boolean {
+  return AREAS[area].some((role) => roles.includes(role));
+}
+
+/** Where a member of staff begins: the first screen that is theirs. */
+export function homeOf(roles: readonly StaffRole[]): string {
+  return maySee(roles, "board") ? "/" : maySee(roles, "staff") ? "/staff" : "/account";
+}
