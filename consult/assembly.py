@@ -10,8 +10,18 @@ from consult.deadlines import Deadlines
 from consult.domain.reminders import DEFAULT_LADDER, Ladder
 from consult.events import consumers
 from consult.http import routes
-from consult.mongo import MongoDesks, MongoFairness, MongoNotices, MongoOrders, MongoPlaces, MongoReminders, MongoTasks
+from consult.mongo import (
+    MongoDesks,
+    MongoFairness,
+    MongoNotes,
+    MongoNotices,
+    MongoOrders,
+    MongoPlaces,
+    MongoReminders,
+    MongoTasks,
+)
 from consult.ports import (
+    AccountNames,
     ClockOk,
     Consents,
     Doctors,
@@ -32,6 +42,7 @@ from consult.service.conversations import ConsultDirectory, ConsultOpener, Media
 from consult.service.desk import DeskService, DoctorBoard
 from consult.service.fairness import FairnessService
 from consult.service.figures import FigureBook
+from consult.service.notes import NoteService
 from consult.service.notices import NoticeService
 from consult.service.orders import OrderService, OrderSettings
 from consult.service.payments import OrderPaymentService
@@ -75,6 +86,7 @@ class Consult:
     tasks: TaskService
     reminders: ReminderService
     fairness: FairnessService
+    notes: NoteService
     projection: OrderProjection
     deadlines: Deadlines
     media_owners: MediaOwners
@@ -113,6 +125,7 @@ def assemble(
     visits: VisitHistory | None = None,
     texts: DoctorTexts | None = None,
     pushes: Pushes | None = None,
+    names: AccountNames | None = None,
     ladder: Ladder = DEFAULT_LADDER,
 ) -> Consult:
     orders, announcer = parts.orders, parts.announcer
@@ -121,6 +134,7 @@ def assemble(
     notices = NoticeService(MongoNotices(database), live, clock, pushes)
     tasks = TaskService(MongoTasks(database, parts.keyring), audit, relay, clock)
     fairness = FairnessService(MongoFairness(database, parts.keyring), access, notices, tasks, audit, relay, clock)
+    notes = NoteService(MongoNotes(database, parts.keyring), orders, log, names, audit, relay, live, clock)
     reminders = ReminderService(MongoReminders(database), log, notices, tasks, texts, audit, relay, clock, clock_ok, ladder)
     figures = FigureBook(desks)
     board = DoctorBoard(doctors, desks, figures, clock)
@@ -166,9 +180,10 @@ def assemble(
         tasks=tasks,
         reminders=reminders,
         fairness=fairness,
+        notes=notes,
         projection=OrderProjection(orders, log, notices, reminders, fairness, relay, clock),
         deadlines=Deadlines(orders, orders, places, payments, log, relay, clock, clock_ok),
         media_owners=MediaOwners(orders, log),
-        consumers=consumers(payments, consults, desk, reminders, fairness),
-        routes=tuple(routes(order_service, payments, consults, desk, board, notices, tasks, reminders, fairness, clock)),
+        consumers=consumers(payments, consults, desk, reminders, fairness, notes),
+        routes=tuple(routes(order_service, payments, consults, desk, board, notices, tasks, reminders, fairness, notes, clock)),
     )

@@ -69,6 +69,12 @@ class TaskTransitionRefused(DomainError):
     title = "The task is not in a state in which you can do this; somebody else may have it."
 
 
+class NotesFull(DomainError):
+    code = "note.full"
+    kind = ErrorKind.CONFLICT
+    title = "This order has as many internal notes as it may have."
+
+
 class ReplyFlagNotFound(DomainError):
     code = "reply_flag.not_found"
     kind = ErrorKind.NOT_FOUND

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from consult.service.consults import ConsultService
 from consult.service.desk import DeskService
 from consult.service.fairness import FairnessService
+from consult.service.notes import NOTE_ADDED, NoteService
 from consult.service.payments import OrderPaymentService
 from consult.service.reminders import ReminderService
 from server.kernel.outbox import Event
@@ -16,6 +17,7 @@ def consumers(
     desk: DeskService,
     reminders: ReminderService,
     fairness: FairnessService,
+    notes: NoteService,
 ) -> Mapping[str, Callable[[Event], Awaitable[None]]]:
     """Each action with what is to be called for its events; give them to `Relay.on`."""
     return {
@@ -28,5 +30,6 @@ def consumers(
         "consult.reply_flagged": fairness.reply_flagged,
         "consult.reply_contested": fairness.reply_contested,
         "consult.reminder_due": reminders.reminder_due,
+        NOTE_ADDED: notes.note_added,
         "consult.desk_settings_changed": desk.desk_settings_changed,
     }

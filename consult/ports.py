@@ -10,6 +10,7 @@ from accounts.domain.patients import Patient
 from consult.domain.desk import DeskSettings, Figures, QuickReply
 from consult.domain.fairness import ReplyFlag, Said
 from consult.domain.log import ConsultState, Policy
+from consult.domain.notes import StaffNote
 from consult.domain.notices import Notice
 from consult.domain.order import DueOrder, Order, Rating, StartedPayment
 from consult.domain.proofs import TimedOrder
@@ -338,6 +339,36 @@ class ReminderRepository(Protocol):
         ...
 
     async def save_ladder(self, hospital_id: str, ladder: Ladder, event: Event) -> None: ...
+
+
+class AccountNames(Protocol):
+    async def find_names(self, account_ids: Collection[str]) -> Mapping[str, str]:
+        """What people are called; ids that are unknown are missing in the answer."""
+        ...
+
+
+class NoteRepository(Protocol):
+    """Internal notes, and who has which order open."""
+
+    async def insert(self, note: StaffNote, event: Event) -> bool:
+        """False when its id or its number is taken."""
+        ...
+
+    async def find(self, hospital_id: str, order_id: str, note_id: str) -> StaffNote | None: ...
+
+    async def last_number(self, hospital_id: str, order_id: str) -> int:
+        """0 where there is none."""
+        ...
+
+    async def list_of(self, hospital_id: str, order_id: str, *, limit: int, before: int | None) -> list[StaffNote]:
+        """Newest first; only numbers below `before`."""
+        ...
+
+    async def watch(self, hospital_id: str, order_id: str, account_id: str, until: datetime) -> None: ...
+
+    async def list_watchers(self, hospital_id: str, order_id: str, now: datetime) -> list[str]:
+        """Accounts that have the order open, as many as `MOST_WATCHERS`."""
+        ...
 
 
 class FairnessRepository(Protocol):

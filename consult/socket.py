@@ -1,7 +1,12 @@
 """The product's own commands over sockets."""
 
+from typing import Annotated
+
 import msgspec
 
+from consult.errors import OrderNotFound
+from consult.http.notes import DOCTOR_OR_STAFF
+from consult.service.notes import NoteService
 from ehr_view.critical.service import CriticalService
 from ehr_view.critical.wire import critical_out
 from ehr_view.errors import CriticalNotFound, CriticalTransitionRefused
@@ -12,6 +17,19 @@ from server.kernel.edge import PATIENT_OR_DOCTOR
 
 class CriticalBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     critical_id: str
+
+
+class WatchBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """`notes.watch`: the user has this order open."""
+
+    order_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class WatchAck(msgspec.Struct, frozen=True):
+    """Say it again before so many seconds are over."""
+
+    ok: bool
+    expires_in_seconds: int
 
 
 class CriticalState(msgspec.Struct, frozen=True):
@@ -31,10 +49,14 @@ class CriticalAck(msgspec.Struct, frozen=True):
     critical: CriticalState
 
 
-def commands(critical: CriticalService) -> list[SocketCommand]:
+def commands(critical: CriticalService, notes: NoteService) -> list[SocketCommand]:
     async def take(call: SocketCall) -> bytes:
         value = await critical.acknowledge(call.actor, call.body.critical_id)
         return acknowledged("critical", critical_out(value).model_dump_json().encode())
+
+    async def watch(call: SocketCall) -> bytes:
+        seconds = await notes.watch(call.actor, call.body.order_id)
+        return acknowledged("expires_in_seconds", b"%d" % seconds)
 
     return [
         SocketCommand(
@@ -46,5 +68,14 @@ def commands(critical: CriticalService) -> list[SocketCommand]:
             handler=take,
             errors=(CriticalNotFound, CriticalTransitionRefused),
             writes=True,
-        )
+        ),
+        SocketCommand(
+            name="notes.watch",
+            summary="Hear of internal notes of an order that one has open: `note.added`.",
+            roles=DOCTOR_OR_STAFF,
+            body=WatchBody,
+            answer=WatchAck,
+            handler=watch,
+            errors=(OrderNotFound,),
+        ),
     ]

@@ -20,12 +20,14 @@ from consult.errors import (
 )
 from consult.http.departments import department_reply_routes
 from consult.http.fairness import fairness_routes
+from consult.http.notes import note_routes
 from consult.http.notices import notice_routes
 from consult.http.reminders import reminder_routes
 from consult.http.tasks import task_routes
 from consult.service.consults import ConsultService
 from consult.service.desk import DeskService, DoctorBoard, ListedDoctor
 from consult.service.fairness import FairnessService
+from consult.service.notes import NoteService
 from consult.service.notices import NoticeService
 from consult.service.orders import OrderRequest, OrderService
 from consult.service.payments import OrderPaymentService
@@ -76,6 +78,7 @@ def routes(
     tasks: TaskService,
     reminders: ReminderService,
     fairness: FairnessService,
+    notes: NoteService,
     clock: Clock,
 ) -> list[Route]:
     """All routes of this package."""
@@ -93,6 +96,7 @@ def routes(
         *task_routes(tasks),
         *reminder_routes(reminders),
         *fairness_routes(fairness, conceal),
+        *note_routes(notes, conceal),
     ]
 
 

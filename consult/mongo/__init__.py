@@ -4,11 +4,13 @@ from typing import Final
 
 from consult.domain.desk import DESK_SETTINGS, QUICK_REPLIES
 from consult.domain.fairness import REPLY_FLAGS
+from consult.domain.notes import STAFF_NOTES
 from consult.domain.order import ORDERS
 from consult.domain.reminders import REMINDER_POLICIES, REMINDERS
 from consult.domain.tasks import TASKS
 from consult.mongo.desk import DESK_INDEXES, MongoDesks, MongoPlaces
 from consult.mongo.fairness import FAIRNESS_INDEXES, MongoFairness
+from consult.mongo.notes import NOTE_INDEXES, MongoNotes
 from consult.mongo.notices import NOTICE_INDEXES, NOTICES, MongoNotices
 from consult.mongo.orders import ORDER_INDEXES, MongoOrders
 from consult.mongo.reminders import REMINDER_INDEXES, MongoReminders
@@ -22,15 +24,17 @@ INDEXES: Final[Indexes] = {
     TASKS: TASK_INDEXES,
     **REMINDER_INDEXES,
     **FAIRNESS_INDEXES,
+    **NOTE_INDEXES,
 }
 
-OUTBOXES: Final = (ORDERS, DESK_SETTINGS, QUICK_REPLIES, TASKS, REMINDERS, REMINDER_POLICIES, REPLY_FLAGS)
+OUTBOXES: Final = (ORDERS, DESK_SETTINGS, QUICK_REPLIES, TASKS, REMINDERS, REMINDER_POLICIES, REPLY_FLAGS, STAFF_NOTES)
 
 __all__ = [
     "INDEXES",
     "OUTBOXES",
     "MongoDesks",
     "MongoFairness",
+    "MongoNotes",
     "MongoNotices",
     "MongoOrders",
     "MongoPlaces",

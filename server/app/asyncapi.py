@@ -8,8 +8,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from consult.service.announcer import ORDER_CHANGED
+from consult.service.notes import NOTE_EVENT
 from consult.service.notices import NOTICE, NOTICES_READ
 from consult.wire import OrderOut
+from consult.wire.notes import NoteAddedOut
 from consult.wire.notices import BadgeOut, NoticeOut
 from ehr_view.critical.service import CRITICAL_CHANGED
 from ehr_view.critical.wire import CriticalOut
@@ -46,6 +48,7 @@ def product_events() -> list[SocketEvent]:
         SocketEvent(RECORD_VIEWED, "A doctor looked at a page of the patient's records; for the patient.", RecordViewOut),
         SocketEvent(CRITICAL_CHANGED, "A critical value that concerns the account: how it stands.", CriticalOut),
         SocketEvent(NOTICE, "Something that the account should know.", NoticeOut),
+        SocketEvent(NOTE_EVENT, "An internal note was added to an order that the doctor or staff has open.", NoteAddedOut),
         SocketEvent(NOTICES_READ, "Notices were read on some device; what is unread then.", BadgeOut),
     ]
 

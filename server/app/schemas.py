@@ -45,7 +45,7 @@ def listed_routes() -> tuple[Route, ...]:
     """Every route of the product, without anything behind it."""
     return (
         *accounts.http.routes(*[_UNMADE] * 8),
-        *consult.http.routes(*[_UNMADE] * 10),
+        *consult.http.routes(*[_UNMADE] * 11),
         *im.http.routes(*[_UNMADE] * 5),
         *media.http.routes(_UNMADE),
         *ehr_view.http.routes(_UNMADE),
@@ -61,7 +61,7 @@ def listed_routes() -> tuple[Route, ...]:
 
 def listed_commands() -> tuple[SocketCommand, ...]:
     """Every socket command of the product, without anything behind it."""
-    return (*im.socket.commands(*[_UNMADE] * 5), *consult.socket.commands(_UNMADE))
+    return (*im.socket.commands(*[_UNMADE] * 5), *consult.socket.commands(*[_UNMADE] * 2))
 
 
 def schema_files() -> dict[str, str]:

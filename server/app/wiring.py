@@ -325,6 +325,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             billing=OrderPayments(payments, refunds),
             texts=texts,
             pushes=push.service,
+            names=names,
             ladder=parse_ladder(settings.reminders),
             settings=OrderSettings(
                 validity=settings.consult_validity,
@@ -457,7 +458,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 *admin_routes(query, desk, tracing, export, LiveBoard(audit, clock, MongoBoard(db)), dossiers, proofs, repairs),
                 *staff_search_routes(StaffSearch(audit, clock, staff_orders, search)),
             ),
-            commands=(*im_commands(log, announcer, name_book, history, presence), *consult_commands(critical)),
+            commands=(*im_commands(log, announcer, name_book, history, presence), *consult_commands(critical, consult.notes)),
             jobs=(
                 *account_jobs(codes, sessions, texts),
                 *billing_jobs(payments, refunds),

@@ -21,6 +21,7 @@ ROLES = {
     "add_patient": PATIENT,
     "add_department_reply": STAFF,
     "add_favourite": DOCTOR,
+    "add_note": DOCTOR | STAFF,
     "add_quick_reply": DOCTOR,
     "cancel_order": PATIENT,
     "change_department_reply": STAFF,
@@ -60,6 +61,7 @@ ROLES = {
     "label_favourite": DOCTOR,
     "list_favourites": DOCTOR,
     "list_messages": PATIENT_OR_DOCTOR,
+    "list_notes": DOCTOR | STAFF,
     "list_notices": SIGNED_IN,
     "list_orders": PATIENT_OR_DOCTOR,
     "list_patients": PATIENT,
@@ -118,7 +120,7 @@ COMMAND_ROLES = dict.fromkeys(
         "typing",
     ),
     PATIENT_OR_DOCTOR,
-)
+) | {"notes.watch": DOCTOR | STAFF}
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +240,7 @@ def test_asyncapi_names_every_command_and_event_of_the_contract(asyncapi: dict[s
         "receipt",
         "order.changed",
         "notice",
+        "note.added",
         "notices.read",
         "record.viewed",
         "typing",

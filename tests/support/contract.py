@@ -33,7 +33,17 @@ MESSAGE_FIELDS = {
     *("conversation_id", "seq", "kind", "client_id", "sender", "parts", "sent_at", "recalled", "recalls", "corrects"),
     "closes",
 }
-EVENTS = ("message.new", "receipt", "order.changed", "notice", "typing", "session.revoked", "record.viewed", "critical.changed")
+EVENTS = (
+    "message.new",
+    "receipt",
+    "order.changed",
+    "notice",
+    "typing",
+    "session.revoked",
+    "record.viewed",
+    "critical.changed",
+    "note.added",
+)
 
 
 @dataclass(frozen=True, slots=True)
