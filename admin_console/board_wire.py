@@ -100,7 +100,8 @@ class PersonOut(WireModel):
 
 
 class EntryOut(WireModel):
-    """`sender` null: the product itself. `parts` empty where nothing was said, or what was said was taken back."""
+    """`sender` null: the product itself. `parts` empty where nothing was said, or what was said was taken back.
+    `corrects`: the earlier message that this one puts right."""
 
     seq: int
     at: Instant
@@ -110,6 +111,7 @@ class EntryOut(WireModel):
     parts: Sequence[Mapping[str, Any]]
     recalled: bool
     recalls: int | None
+    corrects: int | None
     closes: str | None
 
 
@@ -255,6 +257,7 @@ def dossier_out(dossier: Dossier) -> DossierOut:
                 parts=list(shown_parts(entry, dossier.recalled)),
                 recalled=entry.seq in dossier.recalled,
                 recalls=entry.draft.recalls,
+                corrects=entry.draft.corrects,
                 closes=entry.draft.closes,
             )
             for entry in dossier.entries

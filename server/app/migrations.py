@@ -27,7 +27,7 @@ from server.kernel.mongo import Database, Indexes
 
 log = structlog.get_logger(__name__)
 
-SCHEMA: Final = 7
+SCHEMA: Final = 8
 """Raised with every change of an index or of stored documents."""
 
 META: Final = "meta"

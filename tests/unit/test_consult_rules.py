@@ -71,6 +71,10 @@ class Log:
         command = SendMessage(who, f"client-{len(self.entries)}", ({"kind": "text", "text": "好"},))
         return self.add(decide_message(self.state, command, at_ms), at_ms)
 
+    def correct(self, who: str, seq: int, at_ms: int) -> Entry:
+        command = SendMessage(who, f"client-{len(self.entries)}", ({"kind": "text", "text": "改"},), corrects=seq)
+        return self.add(decide_message(self.state, command, at_ms), at_ms)
+
     def recall(self, who: str, seq: int, at_ms: int) -> Entry:
         command = RecallMessage(who, f"client-{len(self.entries)}", seq)
         return self.add(decide_recall(self.state, command, at_ms), at_ms)
@@ -195,6 +199,48 @@ def test_a_correction_links_to_a_message_of_ones_own_that_stands() -> None:
     for who, seq in ((P, 3), (P, 1), (P, 99), (D, 2)):
         with pytest.raises(RequestInvalid):
             decide_message(log.state, SendMessage(who, "client-9", parts, corrects=seq), PAID)
+
+
+def test_a_correction_is_a_reply_like_any_other_and_may_be_the_closing_one() -> None:
+    log = Log()
+    log.say(D, PAID)
+    log.correct(D, 2, PAID + 1)
+    assert (facts_of(log.state).counted_replies, log.state.open) == (2, True)
+    closing = log.correct(D, 3, PAID + 2)
+    assert (closing.draft.corrects, closing.draft.closes, log.state.open) == (3, "quota", False)
+    with pytest.raises(ConversationQuotaExhausted):
+        log.correct(D, 4, PAID + 3)
+    with pytest.raises(ConversationClosed):
+        log.correct(P, 2, PAID + 3)
+
+
+def test_what_was_corrected_and_its_correction_are_recalled_each_by_itself() -> None:
+    log = Log()
+    log.say(D, PAID)
+    log.correct(D, 2, PAID)
+    log.recall(D, 2, PAID)
+    assert (list(log.state.counted), log.state.status) == ([3], OrderStatus.IN_SESSION)
+    with pytest.raises(RequestInvalid):
+        log.correct(D, 2, PAID)
+    log.recall(D, 3, PAID)
+    assert (list(log.state.counted), log.state.status) == ([], OrderStatus.AWAITING_DOCTOR)
+    with pytest.raises(RequestInvalid):
+        log.correct(D, 3, PAID)
+
+
+def test_only_messages_are_corrected_and_a_patient_s_corrections_are_in_the_burst() -> None:
+    log = Log()
+    log.gift(1, PAID)
+    log.say(D, PAID)
+    log.recall(D, 3, PAID)
+    for seq in (1, 2, 3, 4, 5):
+        with pytest.raises(RequestInvalid):
+            log.correct(D, seq, PAID)
+    asked = log.say(P, PAID).seq
+    for n in range(4):
+        log.correct(P, asked + n, PAID)
+    with pytest.raises(ConversationFlooded):
+        log.correct(P, asked, PAID)
 
 
 def test_only_the_sender_recalls_within_the_window_and_once() -> None:
