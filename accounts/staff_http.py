@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from accounts.errors import StaffNotFound, StaffSelfRefused, StaffUsernameTaken
 from accounts.service import StaffService
 from accounts.wire import NewStaffAnswer, StaffAnswer, StaffBody, StaffChangeBody, StaffCredentialsBody
-from server.kernel.edge import STAFF, Call, Route
+from server.kernel.edge import STAFF, Call, Idempotency, Route
 from server.kernel.wire import Page, PageQuery, decode_cursor, encode_cursor
 
 
@@ -50,6 +50,7 @@ class _Staff:
                 body=StaffBody,
                 answer=NewStaffAnswer,
                 status=201,
+                idempotency=Idempotency.NONE,
                 errors=(StaffUsernameTaken,),
                 tag="admin",
             ),
@@ -74,6 +75,7 @@ class _Staff:
                 handler=self.renew,
                 body=StaffCredentialsBody,
                 answer=NewStaffAnswer,
+                idempotency=Idempotency.NONE,
                 errors=(StaffNotFound, StaffSelfRefused),
                 tag="admin",
             ),

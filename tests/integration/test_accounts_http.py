@@ -325,6 +325,21 @@ async def test_operators_keep_the_staff_and_whatever_they_change_ends_the_member
     assert (await world.call("GET", "/admin/me"))[0] == 401
 
 
+async def test_a_members_password_and_secret_are_not_kept_under_an_idempotency_key(world: World) -> None:
+    await world.staff(StaffRole.OPERATOR)
+    headers = {"Idempotency-Key": "k", "Authorization": f"Bearer {world.token}"}
+    body = {"username": "wang.fang", "name": "王芳", "password": "correct horse", "roles": ["finance"]}
+    for status in (201, 409):
+        async with world.http.post("/api/v1/admin/staff", json=body, headers=headers) as answer:
+            assert answer.status == status
+    path = f"/api/v1/admin/staff/{(await world.accounts.staff.list_staff(system(), limit=2, after=None))[0][1].id}/credentials"
+    secrets = set()
+    for _ in range(2):
+        async with world.http.post(path, json={"password": "another horse"}, headers=headers) as answer:
+            secrets.add((await answer.json())["totp_secret"])
+    assert len(secrets) == 2
+
+
 async def test_nobody_changes_or_ends_ones_own_staff_account(world: World) -> None:
     await world.staff(StaffRole.OPERATOR)
     own = (await world.call("GET", "/admin/me"))[1]["account_id"]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from aiohttp import web
@@ -106,6 +107,13 @@ async def test_the_same_key_and_body_give_the_first_answer(client: Client, world
     assert await _post(client) == (201, {"name": "x", "size": 1})
     assert await _post(client) == (201, {"name": "x", "size": 1})
     assert world.calls == 1
+
+
+async def test_what_is_kept_of_a_body_cannot_be_guessed_without_the_key(client: Client, database: Database) -> None:
+    await _post(client)
+    (claim,) = await database["idempotency"].find({"hospital_id": "platform"}).to_list()
+    assert bytes(claim["digest"]) != sha256(b'{"name": "x"}').digest()
+    assert len(claim["digest"]) == 16
 
 
 async def test_the_same_key_with_another_body_is_a_mismatch_and_another_account_is_another_key(client: Client) -> None:
