@@ -91,7 +91,7 @@ export function useRecorder(onRecorded: (recording: Recording) => void): Recorde
       setLevels((known) => [...known, loudness(samples)].slice(-LEVELS));
       setElapsed(performance.now() - startedAt);
       if (performance.now() - startedAt >= LONGEST_MS - 200) end(true);
-    }, 100);
+    }, 150);
     take.current = { media, stream, sound, startedAt, timer, keep: false };
     media.ondataavailable = (event) => chunks.push(event.data);
     media.onstop = () => {
