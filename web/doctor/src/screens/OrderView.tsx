@@ -126,10 +126,10 @@ function Talk({ order, open, ask }: { order: Order; open: boolean; ask: (asking:
         conversation={conversation} ownAccountId={own} mark={mark.tile} head={<Complaint order={order} />}
         onRecall={(message) => ask({ what: "recall", message })}
         actions={(message, mine) => (
-          <>
+          <span className="dr-also">
             {mine && open && left > 0 && <button type="button" className="yz-link" onClick={() => setCorrected(message)}>{t("order.correct")}</button>}
             {textOf(message) !== "" && <button type="button" className="yz-link" onClick={() => keep.mutate(message)}>{t("order.keep")}</button>}
-          </>
+          </span>
         )}
       />
       {open && left > 0 ? (
