@@ -1,4 +1,4 @@
-import { ApiError, Loading, Failure, type Models, format, useApi, useConnected, useOnline, usePreferences } from "@yunzhen/shared";
+import { ApiError, Loading, Failure, type Models, format, useApi, useConnected, useOnline, usePreferences, useRuntime } from "@yunzhen/shared";
 import { Icon } from "@yunzhen/shared/chat";
 import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
 import { useEvent } from "../data/events";
@@ -28,6 +28,7 @@ interface Props {
  */
 export function Records({ order, open, wanted, onClose }: Props): ReactNode {
   const t = useT();
+  const { queries } = useRuntime();
   const online = useOnline();
   const connected = useConnected();
   const [wide, setWide] = useState(false);
@@ -37,6 +38,7 @@ export function Records({ order, open, wanted, onClose }: Props): ReactNode {
     if (notice.kind !== "record_access_changed" || notice.order_id !== order.id) return;
     setEnded(notice.data["granted"] === true ? null : "withdrawn");
     setGrant((count) => count + 1);
+    void queries.invalidateQueries({ queryKey: ["order", order.id] });
   });
   return (
     <aside className="dr-records" data-wide={wide} aria-label={t("records.title")}>
@@ -46,7 +48,7 @@ export function Records({ order, open, wanted, onClose }: Props): ReactNode {
         <button type="button" className="yz-tool" onClick={onClose} aria-label={t("records.close")} title={`${t("records.close")} (Alt+B)`}><Icon name="close" /></button>
       </header>
       {!open ? <Blank sign="lock" title={t("records.over")} />
-        : ended !== null ? <Blank sign="lock" title={t("records.withdrawn")} hint={t("records.denied.hint")} />
+        : ended !== null || !order.record_access ? <Blank sign="lock" title={t(ended === null ? "records.denied" : "records.withdrawn")} hint={t("records.denied.hint")} />
         : !online || !connected ? <Blank sign="lock" title={t("records.cut")} hint={t("records.cut.hint")} />
         : <OpenRecords key={grant} orderId={order.id} wanted={wanted} wide={wide} />}
     </aside>
