@@ -611,10 +611,10 @@ async def test_desk_settings_answer_exactly_what_put_takes(world: World) -> None
 async def test_quick_replies_are_ones_own(world: World) -> None:
     doctor, other = (await world.new_doctor())[0], (await world.new_doctor())[0]
     made = [await doctor.post("/desk/quick-replies", {"text": words}, 201) for words in ("多喝水", "按时服药，{patient}")]
-    assert all(each.keys() == {"id", "text"} for each in made)
+    assert [(each["text"], each["scope"]) for each in made] == [("多喝水", "own"), ("按时服药，{patient}", "own")]
     assert (await doctor.get("/desk/quick-replies"))["items"] == made
     changed = (await doctor.ask("PATCH", f"/desk/quick-replies/{made[0]['id']}", {"text": "多休息"})).ok()
-    assert changed == {"id": made[0]["id"], "text": "多休息"}
+    assert changed == {**made[0], "text": "多休息"}
     for method, body in (("PATCH", {"text": "别人的"}), ("DELETE", None)):
         answer = await other.ask(method, f"/desk/quick-replies/{made[0]['id']}", body)
         answer.refused(404, "desk.quick_reply_not_found")

@@ -111,10 +111,10 @@ BOMB = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
     ],
 )
 def test_hostile_xml_is_refused_at_once(hostile: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(XmlRefused):
         read_xml(hostile.encode())
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_what_is_within_bounds_is_read() -> None:
