@@ -117,6 +117,14 @@ def migrate() -> None:
 
 
 @main.command()
+def restore() -> None:
+    """Say that the database was restored from a backup, before anything is started: devices then fetch anew."""
+    from server.app.commands import finish_restore
+
+    _run(finish_restore(_settings("restore")))
+
+
+@main.command()
 def demo() -> None:
     """Fill an empty database with demo data, and write `demo.json`."""
     from server.app.commands import seed

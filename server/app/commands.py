@@ -20,7 +20,7 @@ from ehr_view.domain.access import view_text
 from server.app.demo import DemoServices, seed_demo
 from server.app.embedded import databases
 from server.app.hl7 import failed_lines, retry_lines
-from server.app.migrations import OUTBOXES, is_current, migrate
+from server.app.migrations import OUTBOXES, is_current, migrate, raise_epoch
 from server.app.schemas import schema_files
 from server.app.settings import Settings
 from server.app.wiring import Addresses, Product, product
@@ -121,6 +121,15 @@ def _warnings(settings: Settings) -> list[str]:
     if not settings.public_url.startswith("https://"):
         found.append("the public address is not https (YZ_BASE_URL)")
     return found
+
+
+async def finish_restore(settings: Settings) -> int:
+    """Make a restored database known as one: to devices by the epoch, to the follower by forgetting its place."""
+    async with _product(settings) as made:
+        epoch = await raise_epoch(made.database, made.clock.now())
+        await made.follower.forget()
+    _out.print(f"epoch {epoch}: devices fetch anew, and every conversation is compared with what was made from it")
+    return 0
 
 
 async def verify_money(settings: Settings) -> int:

@@ -341,6 +341,12 @@ class LeanServer(engineio.AsyncServer):  # type: ignore[misc]
         self.opened: Callable[[LeanSocket], None] = _nothing
         self.describe: Callable[[dict[str, Any]], dict[str, Any]] = _describe
         self.ending: set[asyncio.Task[None]] = set()
+        self.node = ""
+
+    def generate_id(self) -> str:
+        """As secret as the library's, with the process's name before it."""
+        secret = cast(str, super().generate_id())
+        return f"{self.node}.{secret}" if self.node else secret
 
     async def _handle_connect(self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None) -> Any:
         """As the library does it, with our socket, and with no way out that leaves a session behind."""

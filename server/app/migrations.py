@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -67,6 +68,20 @@ async def migrate(database: Database) -> None:
         *(database[name].create_indexes(list(models)) for indexes in _INDEXES for name, models in indexes.items() if models)
     )
     await database[META].update_one({"_id": "schema", "hospital_id": PLATFORM}, {"$max": {"version": SCHEMA}}, upsert=True)
+
+
+async def find_epoch(database: Database) -> int:
+    """The deployment's epoch: another one after each restore, so that devices begin anew."""
+    stored = await database[META].find_one({"_id": "epoch", "hospital_id": PLATFORM})
+    return 1 if stored is None else int(stored["value"])
+
+
+async def raise_epoch(database: Database, now: datetime) -> int:
+    """The new epoch. It is higher than any before, also when the same backup is restored twice: it is the time in seconds, or
+    one more than the last."""
+    raised = {"$max": [{"$add": [{"$ifNull": ["$value", 1]}, 1]}, int(now.timestamp())]}
+    await database[META].update_one({"_id": "epoch", "hospital_id": PLATFORM}, [{"$set": {"value": raised}}], upsert=True)
+    return await find_epoch(database)
 
 
 async def is_current(database: Database) -> bool:

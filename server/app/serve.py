@@ -84,6 +84,7 @@ async def _serve(settings: Settings, made: Product, limiter: Limiter, stop: asyn
             message_rate=settings.message_rate,
             allowed_origins=settings.allowed_origins,
             polling=settings.processes == 1,
+            node=settings.node,
         ),
         address_of=address_of(settings.proxies),
     )

@@ -26,6 +26,11 @@ class Settings(BaseSettings):
     mongo_url: SecretStr | None = Field(default=None, description="MongoDB replica set; embedded if not set")
     redis_url: SecretStr | None = Field(default=None, description="Redis; embedded if not set")
     processes: int = Field(default=1, ge=1, le=64, description="number of `serve` processes that `run` starts")
+    node: str = Field(
+        default="",
+        pattern="^[a-z0-9]{0,16}$",
+        description="this process's name before its sockets' ids, by which a proxy finds it again; none if not set",
+    )
     master_key_file: Path | None = Field(default=None, description="master key; beside the data if not set")
     base_url: str | None = Field(default=None, description="address at which gateways and people reach this server")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(

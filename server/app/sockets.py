@@ -74,6 +74,8 @@ class SocketOptions:
     polling: bool = False
     ping_interval_seconds: float = 12.0
     ping_timeout_seconds: float = 16.0
+    node: str = ""
+    """Stands before each connection's id (`a.…`), so that a proxy can send a polling client where its connection is."""
 
 
 class OrjsonForSocketio:
@@ -230,6 +232,7 @@ class SocketServer:
         self._sio.on("connect", self._connect)
         self._sio.on("disconnect", self._disconnect)
         self._eio: LeanServer = self._sio.eio
+        self._eio.node = options.node
         self._eio.on_packet = self._on_packet
         self._eio.opened = self._opened
         self._eio.describe = self._describe

@@ -119,12 +119,12 @@ from media.links import LinkSigner
 from media.mongo import MongoMedia
 from media.service import MediaService
 from media.tasks import jobs as media_jobs
-from server.app.migrations import META, OUTBOXES
+from server.app.migrations import OUTBOXES, find_epoch
 from server.app.pushing import pushing
 from server.app.queue import CeleryQueue
 from server.app.settings import Settings
 from server.app.sockets import event_frame
-from server.kernel.actor import PLATFORM, Actor
+from server.kernel.actor import Actor
 from server.kernel.audit import AuditLog
 from server.kernel.clock import Clock, SystemClock
 from server.kernel.clock_guard import ClockGuard
@@ -337,7 +337,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             visits=OfflineVisits(hospital),
         )
         owners.owners = consult.media_owners
-        history = History(log, receipts, parts.directory, name_book, audit, clock, epoch=await _epoch(db))
+        history = History(log, receipts, parts.directory, name_book, audit, clock, epoch=await find_epoch(db))
         presence = Presence(log, receipts, announcer, clock)
         terms = MongoTerms(db, keyring)
         search = MessageSearch(terms, parts.directory, log, history, audit, clock)
@@ -498,12 +498,6 @@ async def _watch_clock(guard: ClockGuard, over: asyncio.Event) -> None:
 async def _end(task: asyncio.Task[None], over: asyncio.Event) -> None:
     over.set()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _epoch(db: Database) -> int:
-    """The deployment's epoch: raised when a backup is restored, so that devices begin anew."""
-    stored = await db[META].find_one({"_id": "epoch", "hospital_id": PLATFORM})
-    return 1 if stored is None else int(stored["value"])
 
 
 def _hospital(settings: Settings) -> FhirHospital:
