@@ -9,7 +9,6 @@ from admin_console.domain.dossier import Dossier
 from admin_console.ports import AccountBook, LogReader, MoneyReader, Names, StaffOrders, ViewBook
 from admin_console.service.audit import AuditQuery
 from admin_console.service.guard import Guard
-from consult.errors import OrderNotFound
 from im.domain import Entry
 from im.errors import ConversationNotFound
 from server.kernel.actor import Actor
@@ -50,9 +49,8 @@ class Dossiers:
         """What was said (except what was taken back), what moved of money, and the newest looks at records. Raises Forbidden,
         OrderNotFound."""
         await self._guard.require(actor, View.DOSSIER, subject=order_id, order_id=order_id)
-        order = await self._orders.find_order(actor.hospital_id, order_id)
-        if order is None:
-            raise OrderNotFound
+        found = await self._orders.find_order(actor.hospital_id, order_id)
+        order = await self._guard.require_found(actor, View.DOSSIER, found, order_id)
         entries, recalled = await self._entries(order.conversation_id)
         views = await self._views.list_of_order(order.hospital_id, order.id, before=None, limit=MOST_VIEWS)
         rows = await self._query.list_rows(

@@ -46,9 +46,8 @@ class ConsultExport:
     async def for_staff(self, actor: Actor, order_id: str, *, inline: bool) -> dict[str, Any]:
         """The bundle. Raises Forbidden, OrderNotFound."""
         await self._guard.require(actor, View.EXPORT, subject=order_id, order_id=order_id)
-        order = await self._orders.find_order(actor.hospital_id, order_id)
-        if order is None:
-            raise OrderNotFound
+        found = await self._orders.find_order(actor.hospital_id, order_id)
+        order = await self._guard.require_found(actor, View.EXPORT, found, order_id)
         return await self._export(actor, order, View.EXPORT.value, inline=inline)
 
     async def for_patient(self, actor: Actor, order_id: str, *, inline: bool) -> dict[str, Any]:

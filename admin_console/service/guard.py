@@ -1,6 +1,8 @@
 """Who looks at what: allowed looks leave a row before anything is shown, refused ones too."""
 
 from admin_console.domain.access import View, may_see
+from consult.domain.order import Order
+from consult.errors import OrderNotFound
 from server.kernel.actor import Actor
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock
@@ -18,6 +20,13 @@ class Guard:
         if not may_see(actor, view):
             await self._record(actor, view, subject, order_id, Outcome.DENIED)
             raise Forbidden()
+
+    async def require_found(self, actor: Actor, view: View, order: Order | None, order_id: str) -> Order:
+        """The order. Raises OrderNotFound, and records the denial, where the actor's hospital has none: it may be another's."""
+        if order is None:
+            await self._record(actor, view, order_id, order_id, Outcome.DENIED)
+            raise OrderNotFound
+        return order
 
     async def record(self, actor: Actor, view: View, *, subject: str, order_id: str | None = None) -> None:
         """The look itself. Call it before what was read is returned: where it cannot be recorded, nothing is shown."""

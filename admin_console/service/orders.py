@@ -10,7 +10,6 @@ from admin_console.ports import LedgerReader, LogReader, StaffOrders
 from admin_console.service.audit import AuditQuery
 from admin_console.service.guard import Guard
 from consult.domain.order import Order
-from consult.errors import OrderNotFound
 from im.errors import ConversationNotFound
 from server.kernel.actor import Actor
 from server.kernel.audit import Audit
@@ -69,7 +68,6 @@ class StaffDesk:
 
     async def _access(self, actor: Actor, view: View, order_id: str) -> Order:
         await self._guard.require(actor, view, subject=order_id, order_id=order_id)
-        order = await self._orders.find_order(actor.hospital_id, order_id)
-        if order is None:
-            raise OrderNotFound()
-        return order
+        return await self._guard.require_found(
+            actor, view, await self._orders.find_order(actor.hospital_id, order_id), order_id
+        )

@@ -10,7 +10,6 @@ from admin_console.ports import StaffOrders
 from admin_console.service.guard import Guard
 from consult.domain.order import Order
 from consult.domain.status import Phase
-from consult.errors import OrderNotFound
 from im.search.domain import Found, Place, Scoped
 from im.search.service import ListScope, MessageSearch
 from server.kernel.actor import Actor
@@ -46,9 +45,8 @@ class StaffSearch:
         return found
 
     async def _one(self, actor: Actor, order_id: str) -> ListScope:
-        order = await self._orders.find_order(actor.hospital_id, order_id)
-        if order is None:
-            raise OrderNotFound
+        found = await self._orders.find_order(actor.hospital_id, order_id)
+        order = await self._guard.require_found(actor, View.MESSAGES, found, order_id)
         return _Fixed(_scoped([order] if order.phase is Phase.CAPTURED else []))
 
     def _of_patient(self, actor: Actor, patient_id: str | None) -> ListScope:

@@ -236,6 +236,8 @@ async def test_an_order_is_shown_as_its_log_stands_and_elsewhere_it_does_not_exi
             await world.desk.view_order(elsewhere, order_id)
         with pytest.raises(OrderNotFound):
             await world.desk.view_timeline(elsewhere, order_id, limit=1, after=None)
+    denied = {"hospital_id": "another", "order_id": order.id, "outcome": "denied"}
+    assert sorted(await world.database[AUDIT].distinct("action", denied)) == [View.ORDER, View.TIMELINE]
 
 
 async def test_figures_count_orders_and_sum_the_ledger(world: Supervision) -> None:

@@ -125,6 +125,7 @@ async def test_each_export_is_a_row_and_so_is_each_refusal(world: Supervision, d
         ("admin.order_exported", True, "ok"),
         ("consult.order_exported", False, "denied"),
         ("consult.order_exported", False, "denied"),
+        ("admin.order_exported", True, "denied"),
     ]
 
 
