@@ -341,6 +341,14 @@ class ReminderRepository(Protocol):
     async def save_ladder(self, hospital_id: str, ladder: Ladder, event: Event) -> None: ...
 
 
+class SharedRecords(Protocol):
+    """The hospital's records (`ehr_view.service.RecordService`), as far as cards need them."""
+
+    async def share_record(self, actor: Actor, order_id: str, record_id: str) -> None:
+        """Raises RecordAccessDenied unless the actor could open it at this moment, RecordNotFound."""
+        ...
+
+
 class AccountNames(Protocol):
     async def find_names(self, account_ids: Collection[str]) -> Mapping[str, str]:
         """What people are called; ids that are unknown are missing in the answer."""

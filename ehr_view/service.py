@@ -17,6 +17,7 @@ from ehr_view.domain.access import (
     CHAT_MARKED,
     LISTED,
     MISMATCHED,
+    SHARED,
     VIEW_ID_BITS,
     VIEWED,
     VIEWS_LISTED,
@@ -167,6 +168,17 @@ class RecordService:
                 return ShownPage(page, len(sheets))
         raise Unavailable
 
+    async def share_record(self, actor: Actor, order_id: str, record_id: str) -> None:
+        """The doctor refers to a record in the conversation: who may open its pages now may, and nobody sees more by it. A row
+        says so. Raises RecordAccessDenied, RecordNotFound."""
+        grant = await self._check_page(actor, order_id, record_id, SHARED)
+        prepared = await self._chart(actor, grant)
+        if prepared.chart.find(record_id) is None:
+            raise RecordNotFound
+        now = self._clock.now()
+        row = audit_row(actor, SHARED, subject=record_id, at=now, order_id=order_id, hospital_id=grant.hospital_id)
+        await self._audit.record(row)
+
     async def list_views(
         self, actor: Actor, order_id: str, *, before: tuple[datetime, int] | None, limit: int
     ) -> Sequence[RecordView]:
@@ -191,13 +203,13 @@ class RecordService:
 
     # Permission
 
-    async def _check_page(self, actor: Actor, order_id: str, record_id: str) -> Grant:
+    async def _check_page(self, actor: Actor, order_id: str, record_id: str, action: str = VIEWED) -> Grant:
         """The grant, and that this session listed the records on this device."""
-        grant = await self._check(actor, order_id, VIEWED, record_id)
+        grant = await self._check(actor, order_id, action, record_id)
         if await self._leases.is_open(_lease(actor, grant, self._clock.now())):
             return grant
         subject = record_id if is_id(record_id) else order_id
-        raise await self._denied(actor, order_id, VIEWED, subject, Refused(RecordAccessDenied(), grant.hospital_id))
+        raise await self._denied(actor, order_id, action, subject, Refused(RecordAccessDenied(), grant.hospital_id))
 
     async def _check(self, actor: Actor, order_id: str, action: str, subject: str | None = None) -> Grant:
         """The grant, as of now. A refusal leaves a row; nothing is said of records."""

@@ -59,6 +59,12 @@ class MessageAlreadyRecalled(DomainError):
     title = "This message was taken back before."
 
 
+class MessageCardRefused(DomainError):
+    code = "message.card_refused"
+    kind = ErrorKind.FORBIDDEN
+    title = "This card is not the sender's to send."
+
+
 class MessageNotFound(DomainError):
     code = "message.not_found"
     kind = ErrorKind.NOT_FOUND

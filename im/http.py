@@ -18,7 +18,6 @@ from im.wire import (
     MessageModel,
     MessagePage,
     SendModel,
-    TextPartModel,
     as_json,
     render_listed,
 )
@@ -66,12 +65,7 @@ class _Handlers:
     async def send(self, call: Call) -> Reply:
         body: SendModel = call.body
         actor, conversation_id = call.actor, call.path["conversation_id"]
-        parts = tuple(
-            {"kind": "text", "text": part.text}
-            if isinstance(part, TextPartModel)
-            else {"kind": part.kind, "media_id": part.media_id}
-            for part in body.parts
-        )
+        parts = tuple(part.model_dump() for part in body.parts)
         await self._names.learn([actor.account_id])
         command = SendMessage(actor.account_id, body.client_id, parts, body.corrects)
         appended = await self._log.send(actor, conversation_id, command)

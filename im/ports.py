@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from im.domain import Draft, Entry, Opening, RecallMessage, SendMessage, Summary
+from im.domain import Draft, Entry, Opening, Part, RecallMessage, SendMessage, Summary
 from server.kernel.actor import Actor
 
 
@@ -51,6 +51,12 @@ class MediaGate(Protocol):
     async def claim_for_conversation(
         self, actor: Actor, hospital_id: str, conversation_id: str, kinds_by_media_id: Mapping[str, str]
     ) -> None: ...
+
+
+class CardGate(Protocol):
+    """Asked before a message with cards is appended that the rules would take. Raises whatever the cards are refused with."""
+
+    async def check_cards(self, actor: Actor, order_id: str, cards: Sequence[Part]) -> None: ...
 
 
 class EntryListener(Protocol):

@@ -12,7 +12,7 @@ from im.head import Head
 from im.heads import Heads
 from im.lane import HintSender, Known, Lanes, Proposal
 from im.mongo import LogStore
-from im.ports import EntryListener, MediaGate, Opener, Rules
+from im.ports import CardGate, EntryListener, MediaGate, Opener, Rules
 from server.kernel.actor import Actor
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock
@@ -38,7 +38,8 @@ class ConversationLog:
 
     `rules` say what entries mean; `opener` how a conversation begins. `listeners` and `hints` hear of each entry that this
     process appended, right after it is stored. `clock_ok` False: nothing is decided here, since deadlines would be decided
-    wrongly. `audit` records refused access; `media` is asked before a message with media is sent.
+    wrongly. `audit` records refused access; `media` and `cards` are
+    asked before a message that holds some is sent.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ConversationLog:
         clock_ok: Callable[[], bool] = _always,
         audit: Audit | None = None,
         media: MediaGate | None = None,
+        cards: CardGate | None = None,
         in_flight: int = 1,
         patience_seconds: float = 10.0,
     ) -> None:
@@ -65,6 +67,7 @@ class ConversationLog:
         self._clock = clock
         self._audit = audit
         self._media = media
+        self._cards = cards
         self._listeners = list(listeners)
         self._heads = Heads(self._store, self._group, keyring, rules, opener, cache_bytes=cache_bytes)
         self._lanes = Lanes(
@@ -127,8 +130,8 @@ class ConversationLog:
             return known or Proposal(self._rules.decide_message(head.state, command, now_ms), digest)
 
         _require_own(actor, command.account_id)
-        if self._media is not None:
-            await self._claim_media(actor, conversation_id, command, at_head)
+        if any(part["kind"] != "text" for part in command.parts):
+            await self._ask_gates(actor, conversation_id, command, at_head)
         return await self._append_as(actor, conversation_id, at_head)
 
     async def recall(self, actor: Actor, conversation_id: str, command: RecallMessage) -> Appended:
@@ -325,20 +328,24 @@ class ConversationLog:
                 found = await self._store.read_ranges(filled, [head.hospital_id for head in heads.values()])
         return {name: _page_of(head, spans[name], found.get(head.codec.conversation, ())) for name, head in heads.items()}
 
-    async def _claim_media(
+    async def _ask_gates(
         self, actor: Actor, conversation_id: str, command: SendMessage, decide: Callable[[Head, int], Proposal | Known]
     ) -> None:
-        """Ask for the media of a message that is not in the log yet. Only a member may even ask, and only for a message that
-        would be taken now: what is claimed belongs to the conversation for ever, and is nobody's unattached upload any more."""
+        """Ask for the media and the cards of a message that is not in the log yet. Only a member may even ask, and only for a
+        message that would be taken now: a medium that is claimed belongs to the conversation for ever, and is nobody's
+        unattached upload any more."""
         kinds = {part["media_id"]: part["kind"] for part in command.parts if "media_id" in part}
-        if not kinds or self._media is None:
-            return
+        cards = [part for part in command.parts if part["kind"] == "card"]
         head = await self._fresh(conversation_id)
         if actor.account_id not in head.summary.members:
             await self._deny(actor, head)
             raise ConversationNotFound
         decided = decide(head, max(self._clock.now_ms(), head.at_ms))
-        if isinstance(decided, Proposal):
+        if not isinstance(decided, Proposal):
+            return
+        if cards and self._cards is not None:
+            await self._cards.check_cards(actor, head.summary.order_id, cards)
+        if kinds and self._media is not None:
             await self._media.claim_for_conversation(actor, head.hospital_id, conversation_id, kinds)
 
     async def _deny(self, actor: Actor, head: Head) -> None:

@@ -14,6 +14,7 @@ from im.errors import (
     ConversationNotFound,
     ConversationQuotaExhausted,
     MessageAlreadyRecalled,
+    MessageCardRefused,
     MessageNotSender,
     MessageRecallExpired,
     MessageRecallRefused,
@@ -48,6 +49,7 @@ SEND_ERRORS: Final = (
     ConversationQuotaExhausted,
     ConversationFlooded,
     ConversationFull,
+    MessageCardRefused,
     IdempotencyMismatch,
 )
 MISSING: Final = (ConversationNotFound,)

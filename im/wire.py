@@ -12,8 +12,9 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from im.cards import MAX_FIELD, MAX_FIELDS, MAX_NOTE, card_flaw
 from im.domain import Entry, EntryKind, Snapshot
 from im.domain import Receipt as Marks
 from server.kernel.clock import iso_ms
@@ -31,6 +32,9 @@ Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
 
 ClientId = Annotated[str, Meta(min_length=8, max_length=64, pattern=CLIENT_ID + r"(?!\n)")]
 """Python's `$` alone would let a line feed stand at the end."""
+
+CardField = Annotated[str, Meta(max_length=MAX_FIELD)]
+CardValue = Annotated[str, Meta(max_length=MAX_NOTE)]
 
 Seq = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
 
@@ -57,10 +61,23 @@ class VoicePart(Struct, tag="voice", tag_field="kind", forbid_unknown_fields=Tru
     media_id: Identifier
 
 
-class CardPart(Struct, tag="card", tag_field="kind", frozen=True):
-    """Something that the product shows in its own form; `card` says which. Only the product makes them."""
+class SentCardPart(Struct, tag="card", tag_field="kind", forbid_unknown_fields=True, frozen=True):
+    """A card. `record_shared`: {record_id}; `booking`: {department, date, period, note?}, with `date` as 2026-01-05 and
+    `period` one of morning, afternoon, evening."""
 
-    card: str
+    card: Literal["record_shared", "booking"]
+    data: Annotated[dict[CardField, CardValue], Meta(max_length=MAX_FIELDS)]
+
+    def __post_init__(self) -> None:
+        if flaw := card_flaw(self.card, self.data):
+            raise ValueError(flaw)
+
+
+class CardPart(Struct, tag="card", tag_field="kind", frozen=True):
+    """Something that clients show in a form of its own; `card` says which. Besides those that are sent, the product makes
+    `gift`: {count} and `rating`: {order_id}. A shared record is its id, and nothing of what it says."""
+
+    card: Literal["record_shared", "booking", "gift", "rating"]
     data: dict[str, Any]
 
 
@@ -71,8 +88,8 @@ class SystemPart(Struct, tag="system", tag_field="kind", frozen=True):
     data: dict[str, Any]
 
 
-ClientPart = TextPart | ImagePart | VoicePart
-"""What clients may send. Cards and system parts are the product's."""
+ClientPart = TextPart | ImagePart | VoicePart | SentCardPart
+"""What clients may send. System parts, and all other cards, are the product's."""
 
 AnyPart = TextPart | ImagePart | VoicePart | CardPart | SystemPart
 
@@ -330,12 +347,15 @@ def fields_of(error: Exception) -> dict[str, str]:
 
 def plain_parts(parts: Sequence[ClientPart]) -> tuple[dict[str, Any], ...]:
     """Parts as the log stores them."""
-    return tuple(
-        {"kind": "text", "text": part.text}
-        if isinstance(part, TextPart)
-        else {"kind": "image" if isinstance(part, ImagePart) else "voice", "media_id": part.media_id}
-        for part in parts
-    )
+    return tuple(_plain_part(part) for part in parts)
+
+
+def _plain_part(part: ClientPart) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"kind": "text", "text": part.text}
+    if isinstance(part, SentCardPart):
+        return {"kind": "card", "card": part.card, "data": part.data}
+    return {"kind": "image" if isinstance(part, ImagePart) else "voice", "media_id": part.media_id}
 
 
 # --- the same over HTTP ---
@@ -351,11 +371,29 @@ class MediaPartModel(WireModel):
     media_id: str = Field(min_length=1, max_length=64)
 
 
+class CardPartModel(WireModel):
+    """A card. `record_shared`: {record_id}; `booking`: {department, date, period, note?}, with `date` as 2026-01-05 and
+    `period` one of morning, afternoon, evening."""
+
+    kind: Literal["card"]
+    card: Literal["record_shared", "booking"]
+    data: Annotated[
+        dict[Annotated[str, Field(max_length=MAX_FIELD)], Annotated[str, Field(max_length=MAX_NOTE)]],
+        Field(max_length=MAX_FIELDS),
+    ]
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "CardPartModel":
+        if flaw := card_flaw(self.card, self.data):
+            raise ValueError(flaw)
+        return self
+
+
 class SendModel(WireModel):
     """A message to say. The same `client_id` with the same content is the same message."""
 
     client_id: str = Field(min_length=8, max_length=64, pattern=CLIENT_ID)
-    parts: list[Annotated[TextPartModel | MediaPartModel, Field(discriminator="kind")]] = Field(
+    parts: list[Annotated[TextPartModel | MediaPartModel | CardPartModel, Field(discriminator="kind")]] = Field(
         min_length=1, max_length=MAX_PARTS
     )
     corrects: int | None = Field(default=None, ge=1, le=MAX_SEQ)

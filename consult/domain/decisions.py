@@ -3,12 +3,15 @@
 `now_ms` is the instant of the attempt in milliseconds; every window is half-open.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from consult.domain.log import DOCTOR, PATIENT, SYSTEM, ConsultState, Draft
+from consult.domain.order import local_day
 from consult.domain.status import CloseReason, Command, Outcome, require_allowed
 from consult.errors import OrderNotFound, OrderTransitionRefused
+from im.cards import CardKind, gift_card, rating_card
 from im.domain import EntryKind, Part, RecallMessage, SendMessage
 from im.errors import (
     ConversationClosed,
@@ -16,13 +19,16 @@ from im.errors import (
     ConversationNotFound,
     ConversationQuotaExhausted,
     MessageAlreadyRecalled,
+    MessageCardRefused,
     MessageNotSender,
     MessageRecallExpired,
     MessageRecallRefused,
 )
+from server.kernel.clock import from_ms
 from server.kernel.errors import RequestInvalid
 
 MOST_GIFTED_AT_ONCE: Final = 10
+BOOKED_AHEAD: Final = timedelta(days=365)
 
 
 class AlreadyDone(Exception):
@@ -43,6 +49,7 @@ def decide_message(state: ConsultState, command: SendMessage, now_ms: int) -> Dr
         raise ConversationFlooded
     if command.corrects is not None:
         _require_own_message(state, account, command.corrects)
+    _require_own_cards(role, command.parts, now_ms)
     closes = CloseReason.QUOTA.value if role == DOCTOR and len(state.counted) + 1 >= state.limit else None
     return Draft(
         kind=EntryKind.MESSAGE,
@@ -100,7 +107,7 @@ def decide_gift(state: ConsultState, now_ms: int, *, account_id: str, count: int
         kind=EntryKind.GIFT,
         sender=account_id,
         role=DOCTOR,
-        parts=(_system_part(EntryKind.GIFT, count=count),),
+        parts=(_system_part(EntryKind.GIFT, count=count), gift_card(count)),
         data={"count": count, "command_id": command_id},
     )
 
@@ -155,7 +162,10 @@ def decide_settlement(state: ConsultState, now_ms: int) -> Draft:
         kind=EntryKind.SETTLED,
         sender=None,
         role=SYSTEM,
-        parts=(_system_part(EntryKind.SETTLED, outcome=outcome.value),),
+        parts=(
+            _system_part(EntryKind.SETTLED, outcome=outcome.value),
+            *((rating_card(state.order_id),) if outcome is Outcome.EARNED else ()),
+        ),
         data={
             "outcome": outcome.value,
             "counted_replies": len(state.counted),
@@ -213,6 +223,19 @@ def _require_own_message(state: ConsultState, account_id: str, seq: int) -> None
     """A correction links to a message of one's own that still stands."""
     if state.sender_of(seq) != account_id or seq in state.recalled:
         raise RequestInvalid(corrects="must be a message of one's own that is not recalled")
+
+
+def _require_own_cards(role: str, parts: Sequence[Part], now_ms: int) -> None:
+    """Cards are the doctor's to send. A visit is proposed for today, by the hospital's clock, or for a day within a year."""
+    for part in parts:
+        if part["kind"] != "card":
+            continue
+        if role != DOCTOR:
+            raise MessageCardRefused
+        if part["card"] == CardKind.BOOKING:
+            today = from_ms(now_ms)
+            if not local_day(today) <= part["data"]["date"] <= local_day(today + BOOKED_AHEAD):
+                raise RequestInvalid(parts="a booking is for today or a day within a year")
 
 
 def _system_part(event: EntryKind, **data: Any) -> Mapping[str, Any]:

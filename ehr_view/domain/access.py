@@ -12,6 +12,7 @@ VIEW_ID_BITS: Final = 48
 """What the forensic mark carries."""
 
 LISTED: Final = "record.listed"
+SHARED: Final = "record.shared"
 VIEWED: Final = "record.page_viewed"
 VIEWS_LISTED: Final = "record.views_listed"
 CHAT_MARKED: Final = "record.chat_marked"

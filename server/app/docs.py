@@ -4,19 +4,23 @@ from collections.abc import Mapping
 from typing import Final
 
 from consult.errors import OrderNotFound
+from ehr_view.errors import RecordAccessDenied, RecordIdentityMismatch, RecordNotFound, RecordSourceUnavailable
 from media.errors import MediaNotFound
 from server.kernel.errors import DomainError, registered_errors
 
+RECORDS: Final = (RecordAccessDenied, RecordNotFound, RecordSourceUnavailable, RecordIdentityMismatch)
+"""What a card that shares a record can be refused with."""
+
 THROUGH_PORTS: Final[Mapping[str, tuple[type[DomainError], ...]]] = {
-    "send_message": (MediaNotFound,),
+    "send_message": (MediaNotFound, *RECORDS),
     "get_chat_mark": (OrderNotFound,),
     "list_records": (OrderNotFound,),
     "render_record_page": (OrderNotFound,),
     "list_record_views": (OrderNotFound,),
-    "message.send": (MediaNotFound,),
+    "message.send": (MediaNotFound, *RECORDS),
 }
-"""What routes and commands refuse through a port, by name: `im` knows no media, so it cannot name their errors itself;
-`ehr_view` knows no orders."""
+"""What routes and commands refuse through a port, by name: `im` knows no media and no records, so it cannot name their errors
+itself; `ehr_view` knows no orders."""
 
 
 def errors_markdown() -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,7 @@ from billing.wechatpay import WechatChannel, WechatPay, WechatPayConfig
 from consult.assembly import Consult, assemble, parts_of
 from consult.domain.reminders import parse_ladder
 from consult.service.billing import OrderPayments
+from consult.service.cards import OrderCards
 from consult.service.conversations import MediaOwners
 from consult.service.critical import ConcernedPeople, CriticalAlarms
 from consult.service.orders import OrderSettings
@@ -93,6 +94,7 @@ from ehr_view.painter import PagePainter
 from ehr_view.service import LeaseEnder, RecordService, ViewAnnouncer
 from im.announcer import Announcer
 from im.bus import RedisBus
+from im.domain import Part
 from im.favourites.http import routes as favourite_routes
 from im.favourites.mongo import MongoFavourites
 from im.favourites.service import FavouriteService
@@ -276,7 +278,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
 
         # the product, its conversations and media; media asks the product who may see what, and the product is made after it
         parts = parts_of(db, keyring, hub, relay, clock)
-        owners = _LateOwners()
+        owners, cards = _LateOwners(), _LateCards()
         codecs = CodecPool()
         stack.push_async_callback(codecs.close)
         media = MediaService(
@@ -296,6 +298,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             clock_ok=guard.is_ok,
             audit=audit,
             media=media,
+            cards=cards,
         )
         hub.fold_hints_with(log.fold_hint)
         if listens:
@@ -385,6 +388,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             relay=relay,
             clock=clock,
         )
+        cards.gate = OrderCards(records)
         relay.on("consult.record_access_changed", LeaseEnder(leases).consume)
         relay.on(RECORD_PAGE_VIEWED, ViewAnnouncer(views, hub).consume)
 
@@ -467,6 +471,16 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 *admin_jobs(proofs),
             ),
         )
+
+
+class _LateCards:
+    """`im.ports.CardGate`, answered once there are records."""
+
+    gate: OrderCards | None = None
+
+    async def check_cards(self, actor: Actor, order_id: str, cards: Sequence[Part]) -> None:
+        assert self.gate is not None, "the product is assembled before anything is asked"
+        await self.gate.check_cards(actor, order_id, cards)
 
 
 class _LateOwners:

@@ -597,8 +597,9 @@ async def test_payment_reply_gift_and_rating_are_told_at_once_to_whom_they_conce
         gift = await socket.wait_for("message.new", lambda m: m["kind"] == "gift")
         _message_shape(gift)
         assert (gift["sender"]["account_id"], gift["client_id"], gift["closes"]) == (talk.pair.doctor_id, None, None)
-        (part,) = gift["parts"]
+        part, card = gift["parts"]
         assert (part["kind"], part["event"], part["data"]["count"]) == ("system", "gift", 2)
+        assert card == {"kind": "card", "card": "gift", "data": {"count": 2}}
         await socket.wait_for("order.changed", lambda o: o["replies"] == {"limit": 5, "used": 1, "gifted": 2})
     for socket in talk.patient:
         await socket.wait_for("notice", lambda n: n["kind"] == "replies_gifted")

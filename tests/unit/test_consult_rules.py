@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 import pytest
@@ -31,6 +31,7 @@ from im.errors import (
     ConversationNotFound,
     ConversationQuotaExhausted,
     MessageAlreadyRecalled,
+    MessageCardRefused,
     MessageNotSender,
     MessageRecallExpired,
     MessageRecallRefused,
@@ -241,6 +242,41 @@ def test_only_messages_are_corrected_and_a_patient_s_corrections_are_in_the_burs
         log.correct(P, asked + n, PAID)
     with pytest.raises(ConversationFlooded):
         log.correct(P, asked, PAID)
+
+
+def _card(kind: str, **data: str) -> tuple[dict[str, object]]:
+    return ({"kind": "card", "card": kind, "data": data},)
+
+
+def test_cards_are_the_doctor_s_to_send_and_count_as_the_reply_that_they_are_in() -> None:
+    log = Log()
+    shared = _card("record_shared", record_id="a" * 32)
+    with pytest.raises(MessageCardRefused):
+        decide_message(log.state, SendMessage(P, "client-9", shared), PAID)
+    log.add(decide_message(log.state, SendMessage(D, "client-9", shared), PAID), PAID)
+    assert facts_of(log.state).counted_replies == 1
+
+
+def test_a_visit_is_proposed_from_today_on_by_the_hospital_s_clock_for_a_year() -> None:
+    evening = PAID + 14 * HOUR  # it is past midnight in Shanghai
+    days = {"2026-01-05": False, "2026-01-06": True, "2027-01-06": True, "2027-01-07": False}
+    for day, good in days.items():
+        booking = _card("booking", department="心内科", date=day, period="morning")
+        with nullcontext() if good else pytest.raises(RequestInvalid):
+            decide_message(Log().state, SendMessage(D, "client-9", booking), evening)
+
+
+def test_a_gift_and_an_earned_fee_carry_their_cards() -> None:
+    log = Log()
+    gift = log.gift(2, PAID)
+    assert gift.draft.parts[1] == {"kind": "card", "card": "gift", "data": {"count": 2}}
+    log.say(D, PAID)
+    log.expire(DEADLINE)
+    settled = log.settle(DEADLINE)
+    assert settled.draft.parts[1:] == ({"kind": "card", "card": "rating", "data": {"order_id": "o" * 32}},)
+    empty = Log()
+    empty.cancel(PAID)
+    assert len(empty.settle(PAID).draft.parts) == 1
 
 
 def test_only_the_sender_recalls_within_the_window_and_once() -> None:

@@ -52,9 +52,24 @@ texts = st.one_of(
     st.text(max_size=5),
     st.sampled_from(["", " ", "x" * 4_000, "x" * 4_001, "界" * 4_000, "a\0b", "\u202e", "\x07", "\x85", "a\tb\nc", "\u2067"]),
 )
+card_data = st.fixed_dictionaries(
+    {},
+    optional={
+        "record_id": st.sampled_from(["a" * 32, "A" * 32, "a" * 31, ""]),
+        "department": st.sampled_from(["心内科", "", " ", "字" * 40, "字" * 41, "\u202e"]),
+        "date": st.sampled_from(["2026-01-05", "2026-1-5", "20260105", "2026-02-30", "2026-W01-1"]),
+        "period": st.sampled_from(["morning", "night", ""]),
+        "note": st.one_of(st.sampled_from(["请空腹", "", "字" * 200, "字" * 201, "\0"]), st.integers(), st.none()),
+        "title": st.just("血常规"),
+    },
+)
 parts = st.one_of(
     st.fixed_dictionaries({"kind": st.just("text"), "text": texts}),
     st.fixed_dictionaries({"kind": st.sampled_from(["image", "voice", "card", "system", "text"]), "media_id": texts}),
+    st.fixed_dictionaries(
+        {"kind": st.just("card"), "card": st.sampled_from(["record_shared", "booking", "gift", "rating", "x"])},
+        optional={"data": st.one_of(card_data, st.none()), "more": st.none()},
+    ),
     st.fixed_dictionaries({"kind": st.just("text")}, optional={"text": st.integers(), "more": st.none()}),
 )
 bodies = st.fixed_dictionaries(
@@ -73,6 +88,36 @@ def test_a_body_is_good_over_http_exactly_when_it_is_good_over_a_socket(body: di
     assert over_http(body) == over_socket(body)
 
 
+BOOKING = {"department": "心内科", "date": "2026-01-05", "period": "morning"}
+
+
+@pytest.mark.parametrize(
+    ("card", "data", "good"),
+    [
+        ("record_shared", {"record_id": "a" * 32}, True),
+        ("record_shared", {"record_id": "a" * 32, "title": "血常规"}, False),
+        ("record_shared", {"record_id": "../../pages"}, False),
+        ("record_shared", {}, False),
+        ("booking", BOOKING, True),
+        ("booking", {**BOOKING, "note": "请空腹"}, True),
+        ("booking", {**BOOKING, "note": "字" * 200}, True),
+        ("booking", {**BOOKING, "note": "字" * 201}, False),
+        ("booking", {**BOOKING, "note": 1}, False),
+        ("booking", {**BOOKING, "department": "bidi\u202e"}, False),
+        ("booking", {**BOOKING, "date": "2026-02-29"}, False),
+        ("booking", {**BOOKING, "date": "20260105"}, False),
+        ("booking", {**BOOKING, "period": "night"}, False),
+        ("booking", {**BOOKING, "record_id": "a" * 32}, False),
+        ("booking", {name: value for name, value in BOOKING.items() if name != "date"}, False),
+        ("gift", {"count": "2"}, False),
+        ("rating", {"order_id": "a" * 32}, False),
+    ],
+)
+def test_a_card_holds_exactly_its_fields_on_both_ways_in(card: str, data: dict[str, Any], good: bool) -> None:
+    body = {"client_id": "client-1", "parts": [{"kind": "card", "card": card, "data": data}]}
+    assert (over_socket(body), over_http(body)) == (good, good)
+
+
 @pytest.mark.parametrize(
     ("raw", "fields"),
     [
@@ -86,6 +131,10 @@ def test_a_body_is_good_over_http_exactly_when_it_is_good_over_a_socket(body: di
         (b'{"conversation_id":"c","client_id":"s"}', {"client_id": "expected str of length >= 8"}),
         (b'{"conversation_id":"c","client_id":"client-1","parts":[{"kind":"secret"}]}', {"parts.0.kind": "is not valid"}),
         (b'{"conversation_id":"c","client_id":"client-1","parts":[{"kind":"text"}]}', {"parts.0.text": "is required"}),
+        (
+            b'{"conversation_id":"c","client_id":"client-1","parts":[{"kind":"card","card":"booking","data":{"secret":"x"}}]}',
+            {"parts.0": "holds a card without its fields, or with others"},
+        ),
         (
             b'{"conversation_id":"c","client_id":"client-1","parts":[{"kind":"text","text":"secret\\u0000"}]}',
             {"parts.0": "holds a control character"},
