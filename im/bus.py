@@ -45,12 +45,13 @@ _FAILURES: Final = (RedisError, OSError, TimeoutError, EOFError)
 
 
 class _Letter(msgspec.Struct, frozen=True, array_like=True):
-    """What travels: who sent it, whether he listens, his hints (none: a heartbeat), and the letter's number among his."""
+    """What travels: who sent it, whether he listens, his hints (none: a heartbeat), and the letter's number among his (0: he is
+    of a version that did not count)."""
 
     sender: str
     listens: bool
     hints: list[Hint]
-    number: int
+    number: int = 0
 
 
 class _Peer:
@@ -241,7 +242,7 @@ class RedisBus:
             if letter.number > 1:  # since we listen he may have said something that did not come
                 self._missed(self._listening_from)
         else:
-            if letter.number != peer.number + 1:
+            if letter.number and letter.number != peer.number + 1:
                 log.warning("live.letters_lost", count=letter.number - peer.number - 1)
                 self._missed(peer.seen)
             peer.number, peer.seen, peer.listens = letter.number, now, letter.listens

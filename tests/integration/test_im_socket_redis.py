@@ -4,7 +4,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import msgspec
 import pytest
+from redis.asyncio import Redis
 
 from im.bus import RedisBus
 from im.live import Hint, LiveHub
@@ -216,6 +218,23 @@ async def test_a_letter_that_was_lost_on_its_way_is_missed_and_the_log_gives_wha
     one_bus._post = post  # type: ignore[method-assign]
     await until(lambda: said["message"] in doctor.bodies("message.new"))
     assert other.hub.healthy
+
+
+async def test_a_process_of_a_version_that_did_not_count_its_letters_is_heard_and_not_suspected(
+    redis: RedisServer, bus: Callable[..., RedisBus]
+) -> None:
+    new = bus()
+    heard: list[Hint] = []
+    new.listen(heard.append)
+    await new.start()
+    await until(lambda: new.healthy)
+    new.all_heard()
+    async with Redis.from_url(redis.url) as client:
+        for word in (b"1", b"2"):
+            letter = msgspec.msgpack.encode(["old", True, [Hint("live", ("a",), "notice", word)]])
+            await client.publish(new._channel, KEY.seal(letter, b"live"))
+    await until(lambda: [hint.body for hint in heard] == [b"1", b"2"])
+    assert new.deaf_since is None
 
 
 async def _refuse(_: list[Hint]) -> None:
