@@ -10,6 +10,7 @@ from consult.deadlines import Deadlines
 from consult.domain.reminders import DEFAULT_LADDER, Ladder
 from consult.events import consumers
 from consult.http import routes
+from consult.http.referrals import referral_routes
 from consult.mongo import (
     MongoDesks,
     MongoFairness,
@@ -47,6 +48,7 @@ from consult.service.notices import NoticeService
 from consult.service.orders import OrderService, OrderSettings
 from consult.service.payments import OrderPaymentService
 from consult.service.projection import OrderProjection
+from consult.service.referrals import ReferralService
 from consult.service.reminders import ReminderService
 from consult.service.tasks import TaskService
 from im.push.ports import Pushes
@@ -91,6 +93,7 @@ class Consult:
     deadlines: Deadlines
     media_owners: MediaOwners
     consumers: Mapping[str, Callable[[Event], Awaitable[None]]]
+    referrals: ReferralService
     routes: tuple[Route, ...]
 
 
@@ -168,6 +171,7 @@ def assemble(
         settings=settings,
     )
     consults = ConsultService(access, orders, payments, log, notices, announcer, relay, clock, figures)
+    referrals = ReferralService(access, orders, doctors, places, log, audit, clock)
     return Consult(
         parts=parts,
         access=access,
@@ -181,9 +185,13 @@ def assemble(
         reminders=reminders,
         fairness=fairness,
         notes=notes,
-        projection=OrderProjection(orders, log, notices, reminders, fairness, relay, clock),
+        projection=OrderProjection(orders, log, notices, reminders, fairness, places, relay, clock),
         deadlines=Deadlines(orders, orders, places, payments, log, relay, clock, clock_ok),
         media_owners=MediaOwners(orders, log),
         consumers=consumers(payments, consults, desk, reminders, fairness, notes),
-        routes=tuple(routes(order_service, payments, consults, desk, board, notices, tasks, reminders, fairness, notes, clock)),
+        referrals=referrals,
+        routes=(
+            *referral_routes(referrals),
+            *routes(order_service, payments, consults, desk, board, notices, tasks, reminders, fairness, notes, clock),
+        ),
     )

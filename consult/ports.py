@@ -161,6 +161,10 @@ class OrderRepository(Protocol):
         """Conversations of the actor's paid orders, newest order first, from this place (made at, id) on, itself included."""
         ...
 
+    async def list_offered(self, hospital_id: str, doctor_id: str, limit: int) -> list[Order]:
+        """Orders that are offered to this doctor by a referral, as far as the documents know; the soonest due first."""
+        ...
+
     async def begin_payment(self, order: Order, payment_id: str, day: str) -> bool:
         """Note that a payment is being tried, and the day whose maximum it counts against, while it is unpaid and as read.
 

@@ -6,11 +6,12 @@ nothing else.
 
 from array import array
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from consult.domain.status import CloseReason, LogFacts, OrderStatus, Outcome, log_status
+from consult.domain.status import CloseReason, LogDoctor, LogFacts, OrderStatus, Outcome, log_status
 from im.domain import Draft as Draft
 from im.domain import Entry, EntryKind, Opening, Summary
 
@@ -41,6 +42,28 @@ class Policy:
         }
 
 
+class ReferralAct(StrEnum):
+    """What is done to a referral: the doctor proposes or withdraws it, the new one accepts or refuses, then the patient agrees
+    or refuses."""
+
+    PROPOSE = "proposed"
+    ACCEPT = "accepted"
+    AGREE = "agreed"
+    REFUSE = "refused"
+    WITHDRAW = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """A referral under way. `place_day` is the day of the new doctor's on which it has a place, once accepted."""
+
+    id: str
+    doctor: LogDoctor
+    reason: str
+    accepted: bool = False
+    place_day: str | None = None
+
+
 @dataclass(slots=True)
 class ConsultState:
     """A consult at entry `seq`. Owned by whoever folds; nothing in it is copied per entry.
@@ -48,7 +71,8 @@ class ConsultState:
     `senders[seq - 1]` is the place in `accounts` of a message's sender, `times[seq - 1]` the instant of the entry: nine bytes
     an entry, so that a conversation of 10 000 stays small. `counted` is a set in ascending order: the replies that count.
     `patient_run` counts the patient's messages since the last reply.
-    `closing_seq` is the entry that closed it. `commands` are the ids of requests that already had their effect.
+    `closing_seq` is the entry that closed it. `commands` are the ids of requests that already had their effect. `referral` is
+    the one that is under way, `referrals` how many there were; `referred_to` the doctor whom one brought.
     """
 
     order_id: str
@@ -72,6 +96,9 @@ class ConsultState:
     closed_at_ms: int | None = None
     settled: Outcome | None = None
     commands: set[str] = field(default_factory=set)
+    referral: Referral | None = None
+    referrals: int = 0
+    referred_to: LogDoctor | None = None
 
     def sender_of(self, seq: int) -> str | None:
         """Who sent message `seq`; None where there is no such entry, or it is no message."""
@@ -147,6 +174,8 @@ def facts_of(state: ConsultState) -> LogFacts:
         close_reason=state.close_reason,
         settle_due_at_ms=state.settle_due_at_ms,
         settled=state.settled,
+        doctor=state.referred_to,
+        referral_to=None if state.referral is None else state.referral.doctor.id,
     )
 
 
@@ -193,6 +222,7 @@ def _fold_message(state: ConsultState, entry: Entry) -> None:
         state.patient_run += 1
         return
     state.patient_run = 0
+    state.referral = None
     state.counted[entry.seq] = None
     if entry.draft.closes is not None:
         _close(state, entry.at_ms, CloseReason(entry.draft.closes))
@@ -226,6 +256,33 @@ def _fold_closed(state: ConsultState, entry: Entry) -> None:
     _remember(state, entry)
 
 
+def _fold_referred(state: ConsultState, entry: Entry) -> None:
+    """With the patient's agreement the order is the new doctor's: fee and deadline stay, the quota starts anew, and the one
+    before is no member from this entry on."""
+    _note(state, entry)
+    _remember(state, entry)
+    data = entry.draft.data
+    act = ReferralAct(data["act"])
+    if act is ReferralAct.PROPOSE:
+        state.referral = Referral(data["referral_id"], LogDoctor(**data["doctor"]), data["reason"])
+        state.referrals += 1
+        return
+    referral = state.referral
+    assert referral is not None, "only a proposal begins a referral"
+    if act is ReferralAct.ACCEPT:
+        state.referral = replace(referral, accepted=True, place_day=data["place_day"])
+        return
+    state.referral = None
+    if act is ReferralAct.AGREE:
+        doctor = referral.doctor
+        others = {account: role for account, role in state.roles.items() if account != state.doctor}
+        state.doctor, state.roles, state.referred_to = doctor.id, {**others, doctor.id: DOCTOR}, doctor
+        state.limit, state.gifted, state.patient_run = state.policy.replies, 0, 0
+        state.counted.clear()
+        if doctor.id not in state.accounts:
+            state.accounts.append(doctor.id)
+
+
 def _fold_settled(state: ConsultState, entry: Entry) -> None:
     _note(state, entry)
     state.settled = Outcome(entry.draft.data["outcome"])
@@ -233,6 +290,7 @@ def _fold_settled(state: ConsultState, entry: Entry) -> None:
 
 def _close(state: ConsultState, at_ms: int, reason: CloseReason) -> None:
     state.open, state.close_reason, state.closed_at_ms = False, reason, at_ms
+    state.referral = None
 
 
 def _remember(state: ConsultState, entry: Entry) -> None:
@@ -246,6 +304,7 @@ _FOLDS: Final[Mapping[EntryKind, Callable[[ConsultState, Entry], None]]] = Mappi
         EntryKind.MESSAGE: _fold_message,
         EntryKind.RECALL: _fold_recall,
         EntryKind.GIFT: _fold_gift,
+        EntryKind.REFERRED: _fold_referred,
         EntryKind.CLOSED: _fold_closed,
         EntryKind.SETTLED: _fold_settled,
     }

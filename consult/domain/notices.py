@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from consult.domain.log import DOCTOR, ConsultState
+from consult.domain.log import DOCTOR, ConsultState, ReferralAct
 from consult.domain.status import CloseReason
 from im.domain import Entry, EntryKind
 from im.push.domain import MESSAGE, ONE_MESSAGE, Occasion
@@ -30,6 +30,9 @@ class NoticeKind(StrEnum):
     REPLY_FLAGGED = "reply_flagged"
     RECORD_ACCESS_CHANGED = "record_access_changed"
     CRITICAL_VALUE = "critical_value"
+    REFERRAL_OFFERED = "referral_offered"
+    REFERRAL_ACCEPTED = "referral_accepted"
+    ORDER_REFERRED = "order_referred"
 
 
 Value = str | int | bool
@@ -47,6 +50,9 @@ DATA: Final[Mapping[NoticeKind, frozenset[str]]] = MappingProxyType(
         NoticeKind.REPLY_FLAGGED: frozenset({"conversation_id", "seq", "flaw"}),
         NoticeKind.RECORD_ACCESS_CHANGED: frozenset({"granted"}),
         NoticeKind.CRITICAL_VALUE: frozenset({"critical_id", "record_id", "task_id"}),
+        NoticeKind.REFERRAL_OFFERED: frozenset({"conversation_id", "referral_id", "deadline_at"}),
+        NoticeKind.REFERRAL_ACCEPTED: frozenset({"conversation_id", "referral_id"}),
+        NoticeKind.ORDER_REFERRED: frozenset({"conversation_id", "referral_id", "deadline_at"}),
     }
 )
 """What a notice of each kind says besides its order: ids, numbers, codes and instants, from which clients make their own words.
@@ -66,6 +72,9 @@ TEXTS: Final[Mapping[NoticeKind, tuple[str, str]]] = MappingProxyType(
         NoticeKind.REPLY_FLAGGED: ("关于医生的回复", "医生的一条回复可能过于简短或与他人相同，如有异议可以申诉。"),
         NoticeKind.RECORD_ACCESS_CHANGED: ("病历授权变更", "患者更改了本次咨询的病历查看授权。"),
         NoticeKind.CRITICAL_VALUE: ("危急值提醒", "有一项检查结果需要您立即处理，请登录查看。"),
+        NoticeKind.REFERRAL_OFFERED: ("转诊邀请", "有一位医生希望将一次咨询转给您，请确认是否接受。"),
+        NoticeKind.REFERRAL_ACCEPTED: ("请确认转诊", "医生建议将您的咨询转给另一位医生，对方已接受，请确认是否同意。"),
+        NoticeKind.ORDER_REFERRED: ("咨询已转诊", "患者已同意，这次咨询已转给新的医生。"),
     }
 )
 """Title and text by kind."""
@@ -146,12 +155,30 @@ def notices_of_entry(entry: Entry, state: ConsultState, at: datetime) -> Iterato
         yield from tell(patients, NoticeKind.REPLIED, seq=entry.seq)
     if draft.kind is EntryKind.GIFT:
         yield from tell(patients, NoticeKind.REPLIES_GIFTED, count=draft.data["count"])
+    if draft.kind is EntryKind.REFERRED:
+        yield from _notices_of_referral(entry, state, at, patients)
     if draft.closes is not None:
         reason = CloseReason(draft.closes)
         text = _closed_text(reason, state)
         yield from tell(tuple(state.roles), NoticeKind.ORDER_CLOSED, text, close_reason=reason.value, refund=not state.counted)
     if draft.kind is EntryKind.RECALL and draft.data.get("reopens"):
         yield from tell(tuple(state.roles), NoticeKind.ORDER_REOPENED)
+
+
+def _notices_of_referral(entry: Entry, state: ConsultState, at: datetime, patients: tuple[str, ...]) -> Iterator[Notice]:
+    data = entry.draft.data
+    tell, due = partial(_to, entry, state, at), iso_ms(state.closes_at_ms)
+    match ReferralAct(data["act"]):
+        case ReferralAct.PROPOSE:
+            offered = (data["doctor"]["id"],)
+            yield from tell(offered, NoticeKind.REFERRAL_OFFERED, referral_id=data["referral_id"], deadline_at=due)
+        case ReferralAct.ACCEPT:
+            yield from tell(patients, NoticeKind.REFERRAL_ACCEPTED, referral_id=data["referral_id"])
+        case ReferralAct.AGREE:
+            both = (data["from"], state.doctor)
+            yield from tell(both, NoticeKind.ORDER_REFERRED, referral_id=data["referral_id"], deadline_at=due)
+        case _:
+            return
 
 
 def occasion_of(notice: Notice) -> Occasion:

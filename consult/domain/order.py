@@ -155,7 +155,14 @@ class Order:
 
     def with_log(self, state: ConsultState) -> "Order":
         """The same order, seen at this entry of its log."""
-        return replace(self, facts=facts_of(state))
+        return self.with_facts(facts_of(state))
+
+    def with_facts(self, facts: LogFacts) -> "Order":
+        """The same order by what its log says: also whose it is now."""
+        doctor = facts.doctor
+        if doctor is None:
+            return replace(self, facts=facts)
+        return replace(self, facts=facts, doctor=OrderDoctor(doctor.id, doctor.name, doctor.title, doctor.department))
 
 
 @dataclass(frozen=True, slots=True)

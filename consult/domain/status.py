@@ -53,6 +53,7 @@ class Command(StrEnum):
     FINISH = "finish"
     GIFT = "gift"
     RATE = "rate"
+    REFER = "refer"
 
 
 _S = OrderStatus
@@ -65,6 +66,7 @@ ALLOWED: Final[Mapping[Command, frozenset[OrderStatus]]] = MappingProxyType(
         Command.FINISH: frozenset({_S.IN_SESSION}),
         Command.GIFT: frozenset({_S.AWAITING_DOCTOR, _S.IN_SESSION}),
         Command.RATE: frozenset({_S.COMPLETED}),
+        Command.REFER: frozenset({_S.AWAITING_DOCTOR}),
     }
 )
 """The statuses in which each command is taken. `awaiting_doctor` says that the order is open and no reply counts,
@@ -89,10 +91,25 @@ TRANSITIONS: Final[frozenset[tuple[OrderStatus, OrderStatus]]] = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class LogDoctor:
+    """A doctor as shown when the order came, or was to come, to them by a referral."""
+
+    id: str
+    name: str
+    title: str
+    department: str
+
+    def as_data(self) -> dict[str, str]:
+        """As it stands in entries and documents."""
+        return {"id": self.id, "name": self.name, "title": self.title, "department": self.department}
+
+
+@dataclass(frozen=True, slots=True)
 class LogFacts:
     """What an order's log says at entry `seq`: all that its status, its lists and its money need.
 
     Instants are milliseconds. `settle_due_at_ms` is set while the order is closed and not settled.
+    `doctor` is set once a referral changed who it is; `referral_to` while one is offered to that doctor.
     """
 
     seq: int
@@ -106,6 +123,8 @@ class LogFacts:
     close_reason: CloseReason | None = None
     settle_due_at_ms: int | None = None
     settled: Outcome | None = None
+    doctor: LogDoctor | None = None
+    referral_to: str | None = None
 
 
 def log_status(facts: LogFacts | None) -> OrderStatus:

@@ -10,7 +10,7 @@ from consult.domain.log import Policy
 from consult.domain.order import ORDERS as ORDERS
 from consult.domain.order import ConsentGiven, DueOrder, IdentityDocument, Order, OrderDoctor, OrderKind, OrderPatient, Rating
 from consult.domain.proofs import TimedOrder
-from consult.domain.status import CloseReason, LogFacts, Outcome, Phase
+from consult.domain.status import CloseReason, LogDoctor, LogFacts, Outcome, Phase
 from server.kernel.crypto import HospitalKeys
 from server.kernel.mongo import Document
 
@@ -128,16 +128,19 @@ def facts_document(facts: LogFacts) -> Document:
         "close_reason": facts.close_reason.value if facts.close_reason else None,
         "settle_due_at_ms": facts.settle_due_at_ms,
         "settled": facts.settled.value if facts.settled else None,
+        "doctor": facts.doctor.as_data() if facts.doctor else None,
+        "referral_to": facts.referral_to,
     }
 
 
 def facts_from(document: Mapping[str, Any]) -> LogFacts:
-    reason, settled = document["close_reason"], document["settled"]
+    reason, settled, doctor = document["close_reason"], document["settled"], document.get("doctor")
     return LogFacts(
         **{
             **document,
             "close_reason": CloseReason(reason) if reason else None,
             "settled": Outcome(settled) if settled else None,
+            "doctor": LogDoctor(**doctor) if doctor else None,
         }
     )
 

@@ -53,6 +53,11 @@ ORDER_INDEXES: Final = [
         name="doctor_open",
         partialFilterExpression={"expire_at": _DATE},
     ),
+    IndexModel(
+        [("hospital_id", ASCENDING), ("log.referral_to", ASCENDING), ("expire_at", ASCENDING)],
+        name="offered",
+        partialFilterExpression={"log.referral_to": {"$type": "string"}},
+    ),
     IndexModel([("unpaid_at", ASCENDING)], partialFilterExpression={"unpaid_at": _DATE}),
     IndexModel([("expire_at", ASCENDING)], partialFilterExpression={"expire_at": _DATE}),
     IndexModel([("settle_at", ASCENDING)], partialFilterExpression={"settle_at": _DATE}),
@@ -128,6 +133,12 @@ class MongoOrders:
             Scoped(each["conversation_id"], each["hospital_id"], (to_ms(each["created_at"]), each["_id"]))
             for each in await cursor.to_list()
         ]
+
+    async def list_offered(self, hospital_id: str, doctor_id: str, limit: int) -> list[Order]:
+        cursor = self._orders.find(
+            {"hospital_id": hospital_id, "log.referral_to": doctor_id}, sort=[("expire_at", ASCENDING)], limit=limit
+        )
+        return [order for document in await cursor.to_list() if (order := await self._open(document)) is not None]
 
     async def list_open_of(self, hospital_id: str, patient_accounts: Sequence[str], *, limit: int) -> list[Order]:
         """Paid orders of these accounts that no entry has closed yet, as far as the documents know."""
@@ -318,6 +329,10 @@ def _projection(facts: LogFacts, settled: Event | None) -> Document:
         "settle_at": from_ms(facts.settle_due_at_ms) if facts.settle_due_at_ms is not None else None,
         "status": _refunded_or(status, "$refunded_fen", settled=facts.settled.value if facts.settled else None),
     }
+    if facts.doctor is not None:
+        doctor = facts.doctor.as_data()
+        values["doctor_id"] = {"$literal": doctor.pop("id")}
+        values["doctor"] = {"$literal": doctor}
     if settled is not None:
         told = {"$concatArrays": ["$outbox", [{"$literal": to_outbox(settled)}]]}
         first = {"$eq": [{"$ifNull": ["$log.settled", None]}, None]}

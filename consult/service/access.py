@@ -51,8 +51,11 @@ class OrderAccess:
 
     async def _access(self, actor: Actor, order_id: str, action: str, roles: frozenset[Role]) -> Order:
         order = await self.orders.find(order_id) if is_id(order_id) else None
-        if order is not None and actor.role in roles and is_member(actor, order):
-            return order
+        if order is not None and actor.role in roles:
+            if actor.role is Role.DOCTOR and order.hospital_id == actor.hospital_id:
+                order = await self.fresh(order)  # a referral changes whose it is, at once
+            if is_member(actor, order):
+                return order
         if is_id(order_id):
             await self.audit.record(
                 audit_row(

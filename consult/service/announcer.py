@@ -8,7 +8,6 @@ nothing here.
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -134,7 +133,7 @@ class OrderAnnouncer:
             return
         for order in orders:
             facts = swept[order.id]
-            self.announce(order if order.facts is not None and order.facts.seq >= facts.seq else replace(order, facts=facts))
+            self.announce(order if order.facts is not None and order.facts.seq >= facts.seq else order.with_facts(facts))
 
     async def _wait(self, turn: _Turn) -> None:
         """For the pause, the bell or the end, whichever comes first."""
@@ -152,7 +151,7 @@ class OrderAnnouncer:
                     event = settled_event(order_id, hospital_id, facts, self._clock.now())
                     if await self._orders.show_log(order_id, hospital_id, facts, event) and event is not None:
                         self._relay.soon(ORDERS, order_id, hospital_id)
-                    order = None if order is None else replace(order, facts=facts)
+                    order = None if order is None else order.with_facts(facts)
             if order is not None:
                 self.announce(order)
         except Exception as error:  # whatever it is, it concerns this hint only

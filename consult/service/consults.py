@@ -144,7 +144,7 @@ class ConsultService:
             facts = facts_of((await self.log.append(order.conversation_id, decide)).state)
         except AlreadyDone:
             facts = facts_of((await self.log.read_fresh(order.conversation_id)).state)
-        return replace(order, facts=await self._settle_at_once(order, facts))
+        return order.with_facts(await self._settle_at_once(order, facts))
 
     async def _settle_at_once(self, order: Order, facts: LogFacts) -> LogFacts:
         """Where nothing can be recalled the last word follows at once; whatever hinders it, the sweep stands behind."""

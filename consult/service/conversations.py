@@ -1,16 +1,18 @@
 """What the packages below ask of the product: how a conversation begins, whose is open, who may see a medium."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from consult.domain.order import find_opening
+from consult.domain.status import Phase
 from consult.ports import Log, OrderRepository
 from consult.service.access import is_member
 from im.domain import Opening
 from im.errors import ConversationNotFound
 from im.search.domain import Scoped
-from server.kernel.actor import Actor
+from server.kernel.actor import Actor, Role
 from server.kernel.ids import is_id
 
 CONVERSATION: Final = "conversation"
@@ -57,6 +59,9 @@ class MediaOwners:
             return False
         if owner_kind == ORDER:
             order = await self.orders.find(owner_id)
+            if order is not None and actor.role is Role.DOCTOR and order.phase is Phase.CAPTURED:
+                with suppress(ConversationNotFound):  # a referral changes whose it is, before the document says so
+                    order = order.with_log((await self.log.read_fresh(order.conversation_id)).state)
             return order is not None and is_member(actor, order) and media_id in order.image_ids
         if owner_kind == CONVERSATION:
             return await self._may_see_in_conversation(actor, owner_id, media_id)

@@ -12,7 +12,7 @@ from typing import Final
 from consult.domain.log import DOCTOR, ConsultState, facts_of, fold
 from consult.domain.notices import MOST_REPLY_NOTICES, Notice, notices_of_entry, occasions_of_entry
 from consult.domain.order import ORDERS
-from consult.ports import Log, OrderRepository, Outboxes
+from consult.ports import Log, OrderRepository, Outboxes, PlaceRepository
 from consult.service.fairness import FairnessService
 from consult.service.notices import NoticeService
 from consult.service.reminders import ReminderService
@@ -35,6 +35,8 @@ class _Effects:
     replies: list[Entry] = field(default_factory=list)
     opened: bool = False
     answered: bool = False
+    given_back: list[tuple[str, str]] = field(default_factory=list)
+    """(doctor, day) of places that a referral took which came to nothing."""
 
     def take(self, entry: Entry, state: ConsultState) -> None:
         """`state` is the one after the entry."""
@@ -63,6 +65,7 @@ class OrderProjection:
         notices: NoticeService,
         reminders: ReminderService,
         fairness: FairnessService,
+        places: PlaceRepository,
         relay: Outboxes,
         clock: Clock,
     ) -> None:
@@ -71,6 +74,7 @@ class OrderProjection:
         self._notices = notices
         self._reminders = reminders
         self._fairness = fairness
+        self._places = places
         self._relay = relay
         self._clock = clock
         self._states: OrderedDict[str, ConsultState] = OrderedDict()
@@ -119,9 +123,13 @@ class OrderProjection:
         return state
 
     def _take(self, state: ConsultState | None, entry: Entry, followed: int, told: _Effects) -> ConsultState:
+        before = None if state is None else state.referral
         state = fold(state, entry)
         if entry.seq > followed:
             told.take(entry, state)
+            came_to_nothing = state.referral is None and before is not None and state.doctor != before.doctor.id
+            if came_to_nothing and before is not None and before.place_day is not None:
+                told.given_back.append((before.doctor.id, before.place_day))
         return state
 
     async def _store(self, state: ConsultState, told: _Effects) -> None:
@@ -135,6 +143,8 @@ class OrderProjection:
             await self._fairness.look_at(reply, state)
         if told.answered:
             await self._reminders.settled(state)
+        for doctor_id, day in told.given_back:
+            await self._places.free(state.hospital_id, doctor_id, day, state.order_id)
         event = settled_event(state.order_id, state.hospital_id, facts, self._clock.now())
         await self._orders.follow_log(state.order_id, state.hospital_id, facts, event)
         if event is not None:

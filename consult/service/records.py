@@ -4,6 +4,7 @@ Decided on the order's document and a freshly read log each time, never on a cac
 withdrawal or another doctor, the next question is answered by it.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
@@ -81,6 +82,9 @@ class OrderRecordAccess:
         order = await self.orders.find(order_id) if is_id(order_id) else None
         if order is None:
             return Refused(OrderNotFound())
+        if actor.role is Role.DOCTOR and order.phase is Phase.CAPTURED:
+            with suppress(ConversationNotFound):  # a referral changes whose it is, before the document says so
+                order = order.with_log((await self.log.read_fresh(order.conversation_id)).state)
         if actor.role not in (Role.PATIENT, Role.DOCTOR) or not is_member(actor, order):
             return Refused(OrderNotFound(), order.hospital_id)
         return order

@@ -1,7 +1,7 @@
 """Reminders before an order's deadline: planned when it is paid, decided by the sweep, done by the relay."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -101,9 +101,9 @@ class ReminderService:
             return
         minutes, actions = event.data["minutes_left"], event.data["actions"]
         for action in map(ReminderAction, actions):
-            if await self._waits(reminder):
-                await self._do(action, reminder, minutes, event)
-        if ReminderAction.TASK in actions and not await self._waits(reminder):
+            if (waiting := await self._waiting(reminder)) is not None:
+                await self._do(action, waiting, minutes, event)
+        if ReminderAction.TASK in actions and await self._waiting(reminder) is None:
             await self.tasks.withdraw(reminder.hospital_id, _task_id(reminder.order_id), "answered")
 
     async def ladder_of(self, hospital_id: str) -> Ladder:
@@ -155,9 +155,10 @@ class ReminderService:
             minutes_left=decision.minutes_left,
         )
 
-    async def _waits(self, reminder: Reminder) -> bool:
-        facts = facts_of((await self.log.read_fresh(reminder.conversation_id)).state)
-        return still_waits(facts, self.clock.now())
+    async def _waiting(self, reminder: Reminder) -> Reminder | None:
+        """The reminder with the doctor whom the order waits for now: a referral may have changed who that is. None: no more."""
+        state = (await self.log.read_fresh(reminder.conversation_id)).state
+        return replace(reminder, doctor_id=state.doctor) if still_waits(facts_of(state), self.clock.now()) else None
 
     async def _do(self, action: ReminderAction, reminder: Reminder, minutes: int, event: Event) -> None:
         cause = f"{reminder.order_id}:{minutes}"

@@ -12,6 +12,7 @@ import admin_console.http
 import admin_console.search_http
 import billing.http
 import consult.http
+import consult.http.referrals
 import consult.socket
 import ehr_view.critical.http
 import ehr_view.http
@@ -46,6 +47,7 @@ def listed_routes() -> tuple[Route, ...]:
     return (
         *accounts.http.routes(*[_UNMADE] * 8),
         *consult.http.routes(*[_UNMADE] * 11),
+        *consult.http.referrals.referral_routes(_UNMADE),
         *im.http.routes(*[_UNMADE] * 5),
         *media.http.routes(_UNMADE),
         *ehr_view.http.routes(_UNMADE),
