@@ -1,8 +1,10 @@
 """The doctor's app at a desk and on a phone, against the running product; the patient acts over the wire."""
 
 import re
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from playwright.async_api import Browser, BrowserContext, Page, Route, WebSocket
 
 from tests.support.accessibility import serious_findings
 from tests.support.browser import DESK, sms_code, visit
-from tests.support.contract import Pair, World, text, world_of
+from tests.support.contract import Pair, World, identity_number, text, world_of
 from tests.support.media_files import image_file
 from tests.support.product import Product
 
@@ -228,3 +230,25 @@ async def test_no_screen_has_a_serious_finding(
             await expect(page.get_by_text("正在加载")).to_have_count(0)
             found[place] = await serious_findings(page)
     assert found == {name: [] for name in found}
+
+
+async def test_a_critical_value_stands_over_every_screen_until_the_doctor_acknowledges_it(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    async with visit(chrome, product, trace, **WIDE) as context:
+        desk = await _desk(world, context)
+        page, pair = desk.page, desk.pair
+        number = identity_number(date(1961, 5, 5), secrets.randbelow(999))
+        patient = await world.new_patient(pair.patient, name="危小急", id_number=number)
+        order = await pair.paid(patient_id=patient["id"])
+        await page.goto("/doctor/figures")
+        await expect(page.get_by_role("heading", name="我的数据")).to_be_visible()
+        await world.outside("POST", "/hospital/hl7", {"number": number, "name": "危小急", "values": {"K": 7.1}})
+        bar = page.get_by_role("alert", name="危急值")
+        await expect(bar).to_be_visible()
+        await bar.get_by_role("button", name="查看结果").click()
+        await expect(page).to_have_url(re.compile(order["id"]))
+        await expect(page.get_by_role("img", name=re.compile("病历页面"))).to_be_visible()
+        await bar.get_by_role("button", name="我已知悉，立即处理").click()
+        await expect(bar).to_have_count(0)
+        assert [value["status"] for value in (await pair.doctor.get("/critical-values"))["items"]] == ["acknowledged"]

@@ -1,7 +1,7 @@
 import { Failure, Loading, useRealtime, useTranslate } from "@yunzhen/shared";
 import { Countdown } from "@yunzhen/shared/chat";
 import { type KeyboardEvent, type ReactNode, useRef, useState, useSyncExternalStore } from "react";
-import { Link, useParams } from "react-router";
+import { Link, useLocation, useParams } from "react-router";
 import { useChangeSettings, useDesk, useFinished, useOrder, useSettings } from "../data/desk";
 import { type Order, type Tab, tabOf } from "../rules/orders";
 import { Blank } from "../ui/Blank";
@@ -14,10 +14,11 @@ const TABS: readonly Tab[] = ["waiting", "open", "finished"];
 /** Who waits, who is in session, who was; beside it the one that is looked at. On a phone one at a time. */
 export default function Desk(): ReactNode {
   const { orderId } = useParams();
+  const { key } = useLocation(); // asked for again (by a notice, with a record to show): begun again
   return (
     <div className="dr-desk" data-order={orderId !== undefined}>
       <OrderLists current={orderId ?? null} />
-      {orderId === undefined ? <Nobody /> : <OneOrder key={orderId} id={orderId} />}
+      {orderId === undefined ? <Nobody /> : <OneOrder key={`${orderId} ${key}`} id={orderId} />}
     </div>
   );
 }
