@@ -5,11 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
-import orjson
 
 from accounts import mongo as accounts_mongo
 from accounts.domain.codes import SmsPolicy
@@ -28,7 +26,7 @@ from accounts.service import (
     StaffService,
     TextService,
 )
-from accounts.sms import AliyunSms, AliyunSmsConfig
+from accounts.sms import AliyunSms
 from accounts.tasks import jobs as account_jobs
 from accounts.tokens import SessionTokens
 from admin_console.domain.checkpoints import Signer
@@ -66,7 +64,7 @@ from billing.ports import Gateways
 from billing.service.payments import PaymentService
 from billing.service.refunds import RefundService
 from billing.tasks import jobs as billing_jobs
-from billing.wechatpay import WechatChannel, WechatPay, WechatPayConfig
+from billing.wechatpay import WechatChannel, WechatPay
 from consult.assembly import Consult, assemble, parts_of
 from consult.domain.reminders import parse_ladder
 from consult.service.billing import OrderPayments
@@ -81,12 +79,9 @@ from ehr_view.critical.domain import DEFAULT_LIMITS, CriticalPolicy, limits_from
 from ehr_view.critical.http import routes as critical_routes
 from ehr_view.critical.mongo import MongoCriticalValues
 from ehr_view.critical.service import CriticalService
-from ehr_view.dicomweb import DicomWebClient
 from ehr_view.domain.access import VIEWED as RECORD_PAGE_VIEWED
-from ehr_view.fhir import FhirClient
 from ehr_view.hl7.mongo import MongoHeldRecords, MongoMessages
 from ehr_view.hl7.service import Intake
-from ehr_view.hospital import FhirHospital
 from ehr_view.http import routes as record_routes
 from ehr_view.joined import JoinedHospital
 from ehr_view.mongo import MongoLeases, MongoViews
@@ -122,6 +117,7 @@ from media.mongo import MongoMedia
 from media.service import MediaService
 from media.tasks import jobs as media_jobs
 from server.app.migrations import OUTBOXES, find_epoch
+from server.app.partners import hospital_of, sms_config, wechat_config
 from server.app.pushing import pushing
 from server.app.queue import CeleryQueue
 from server.app.settings import Settings
@@ -241,7 +237,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         sessions = SessionService(
             accounts_mongo.MongoSessions(db, keyring, relay), tokens, names, audit, clock, SessionPolicy(guesses=wrong_ones)
         )
-        sms = AliyunSms(http, _sms_config(settings), clock)
+        sms = AliyunSms(http, sms_config(settings), clock)
         codes = CodeService(
             code_book,
             accounts_mongo.MongoSmsAttempts(db, keyring),
@@ -264,7 +260,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         consents = ConsentService.load()
 
         # billing
-        wechat = WechatPay(_wechat_config(settings), clock)
+        wechat = WechatPay(wechat_config(settings), clock)
         await wechat.start()
         stack.push_async_callback(wechat.close)
         gateways: Gateways = {each: WechatChannel(wechat, each) for each in (Channel.WECHAT_H5, Channel.WECHAT_JSAPI)}
@@ -273,7 +269,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         refunds = RefundService(books, gateways, clock, relay, audit, queue)
 
         # the hospital
-        hospital = _hospital(settings)
+        hospital = hospital_of(settings)
         stack.push_async_callback(hospital.close)
 
         # the product, its conversations and media; media asks the product who may see what, and the product is made after it
@@ -512,49 +508,3 @@ async def _watch_clock(guard: ClockGuard, over: asyncio.Event) -> None:
 async def _end(task: asyncio.Task[None], over: asyncio.Event) -> None:
     over.set()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _hospital(settings: Settings) -> FhirHospital:
-    token = settings.hospital_token_file
-    headers = {} if token is None else {"Authorization": f"Bearer {token.read_text().strip()}"}
-    return FhirHospital(
-        FhirClient(settings.fhir_url or f"{settings.simulators_url}/fhir", headers=headers),
-        DicomWebClient(settings.dicomweb_url or f"{settings.simulators_url}/dicomweb", headers=headers),
-    )
-
-
-def _sms_config(settings: Settings) -> AliyunSmsConfig:
-    path = settings.sms_access_key_file
-    if path is None:
-        from simulators.keys import ensure_sms_keys
-
-        path = ensure_sms_keys(settings.data_dir).config_path
-    config = orjson.loads(path.read_bytes())
-    return AliyunSmsConfig(
-        url=settings.sms_url or f"{settings.simulators_url}/sms",
-        access_key_id=config["access_key_id"],
-        access_key_secret=config["access_key_secret"],
-        sign_name=config["sign_name"],
-    )
-
-
-def _wechat_config(settings: Settings) -> WechatPayConfig:
-    path = settings.wechatpay_config_file
-    if path is None:
-        from simulators.keys import ensure_wechat_keys
-
-        path = ensure_wechat_keys(settings.data_dir).config_path
-    config = orjson.loads(path.read_bytes())
-    callbacks = f"{settings.public_url}/api/v1/callbacks/wechatpay"
-    return WechatPayConfig(
-        mchid=config["mchid"],
-        appid=config["appid"],
-        api_v3_key=config["api_v3_key"],
-        merchant_serial=config["merchant_serial"],
-        merchant_private_key=(path.parent / Path(config["merchant_private_key_path"])).read_bytes(),
-        platform_serial=config["platform_serial"],
-        platform_certificate=(path.parent / Path(config["platform_certificate_path"])).read_bytes(),
-        base_url=(settings.wechatpay_url or settings.simulators_url).rstrip("/"),
-        payment_notify_url=f"{callbacks}/payments",
-        refund_notify_url=f"{callbacks}/refunds",
-    )
