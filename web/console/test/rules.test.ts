@@ -58,7 +58,7 @@ test("a story tells rows, words, money and looks in one order, each thing once",
   const dossier: Dossier = {
     ...NOTHING,
     people: [{ account_id: "d", name: "Li" }],
-    entries: [{ seq: 2, at: rows[0]!.at, kind: "message", sender: "p", role: "patient", parts: [{ kind: "text", text: "hello" }], recalled: false, recalls: null, closes: null }],
+    entries: [{ seq: 2, at: rows[0]!.at, kind: "message", sender: "p", role: "patient", parts: [{ kind: "text", text: "hello" }], recalled: false, recalls: null, corrects: null, closes: null }],
     postings: [{ at: "2026-01-05T02:00:01.000Z", entry: "captured", payment_id: "x", amount_fen: 5000 }],
     views: [{ view_id: "00aa", at: rows[2]!.at, doctor_id: "d", doctor_name: "Li", record_id: "r", title: "Blood", page: 1 }],
   };

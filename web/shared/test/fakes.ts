@@ -66,7 +66,7 @@ export class FakeServer implements Wire {
     let stored = this.log.find((m) => m.client_id === body.client_id);
     if (stored === undefined) {
       const sender = { account_id: OWN, role: "patient", name: "李" };
-      stored = message(this.log.length + 1, { client_id: body.client_id, sender, parts: body.parts });
+      stored = message(this.log.length + 1, { client_id: body.client_id, sender, parts: body.parts as Schemas["Message"]["parts"] });
       this.log.push(stored);
     }
     if (fault === "answer lost") throw new Error("cut");

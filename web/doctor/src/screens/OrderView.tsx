@@ -9,10 +9,11 @@ import { useToasts } from "../ui/Toast";
 import { useT } from "../words";
 import { Person } from "./Desk";
 import { DeclineDialog, FinishDialog, GiftDialog, LastReplyDialog, RecallDialog } from "./OrderDialogs";
+import { Notes } from "./Notes";
 import { QuickReplies } from "./QuickReplies";
 import { Records } from "./Records";
 
-type Asking = { what: "gift" | "finish" | "decline" | "quick" } | { what: "last"; answer: (send: boolean) => void } | { what: "recall"; message: Message };
+type Asking = { what: "gift" | "finish" | "decline" | "quick" | "notes" } | { what: "last"; answer: (send: boolean) => void } | { what: "recall"; message: Message };
 
 /** One consult: who asks, what was said, what can be done; the records beside it. */
 export function OrderView({ order }: { order: Order }): ReactNode {
@@ -53,6 +54,7 @@ export function OrderView({ order }: { order: Order }): ReactNode {
       {asking?.what === "gift" && <GiftDialog order={order} onClose={() => setAsking(null)} />}
       {asking?.what === "finish" && <FinishDialog order={order} onClose={() => setAsking(null)} />}
       {asking?.what === "decline" && <DeclineDialog order={order} onClose={() => setAsking(null)} />}
+      {asking?.what === "notes" && <Notes order={order} onClose={() => setAsking(null)} />}
       {asking?.what === "quick" && <PickQuick order={order} onClose={() => setAsking(null)} />}
       {asking?.what === "recall" && <RecallDialog message={asking.message} onClose={() => setAsking(null)} />}
       {asking?.what === "last" && (
@@ -76,7 +78,7 @@ function useStillOpen(order: Order): boolean {
 interface ActionsProps {
   order: Order;
   open: boolean;
-  ask: (what: "gift" | "finish" | "decline") => void;
+  ask: (what: "gift" | "finish" | "decline" | "notes") => void;
   records: boolean;
   onRecords: () => void;
 }
@@ -93,6 +95,7 @@ function Actions({ order, open, ask, records, onRecords }: ActionsProps): ReactN
             : <button type="button" className="dr-action" onClick={() => ask("decline")}><Sign name="undo" /><span>{t("order.decline")}</span></button>}
         </>
       )}
+      <button type="button" className="dr-action" onClick={() => ask("notes")}><Sign name="note" /><span>{t("notes.short")}</span></button>
       <button type="button" className="dr-action" aria-pressed={records} onClick={onRecords}><Sign name="record" /><span>{t("records.title")}</span></button>
     </div>
   );

@@ -7,7 +7,7 @@ import { Icon } from "../ui/Icon";
 import { useT } from "../words";
 import { Clip, Voice } from "./Voice";
 
-type AnyPart = Message["parts"][number];
+type AnyPart = Message["parts"][number] | OutboxItem["parts"][number];
 export type Mark = "sent" | "delivered" | "read";
 
 export function Parts({ parts }: { parts: readonly AnyPart[] }): ReactNode {

@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 import { when } from "../format";
 import type { Message } from "../socket/conversation";
 import type { OutboxItem } from "../socket/outbox";
+import type { Translate } from "../i18n";
 import { useExplain, usePreferences, useRealtime, useTranslate } from "../react/context";
 import { ApiError } from "../api/errors";
 import { Picture } from "./Picture";
@@ -27,9 +28,20 @@ export function Parts({ parts, pictures }: { parts: readonly AnyPart[]; pictures
         </div>
       )}
       {voices.map((part) => <VoicePart key={part.media_id} mediaId={part.media_id} />)}
-      {others.map((_, index) => <p key={index} className="yz-bubble__unknown">{t("chat.unknown")}</p>)}
+      {others.map((part, index) => <p key={index} className="yz-bubble__unknown">{cardWords(part, t)}</p>)}
     </>
   );
+}
+
+/** A card in words, for whoever has no form of its own for it. */
+function cardWords(part: AnyPart, t: Translate): string {
+  if (part.kind !== "card") return t("chat.unknown");
+  const data: Readonly<Record<string, unknown>> = part.data;
+  if (part.card === "record_shared") return t("chat.card.record");
+  if (part.card !== "booking") return t("chat.unknown");
+  const period = (["morning", "afternoon", "evening"] as const).find((each) => each === data["period"]);
+  const words = [data["department"], data["date"], period === undefined ? "" : t(`chat.card.${period}`), data["note"]];
+  return `${t("chat.card.booking")} ${words.filter((word) => typeof word === "string" && word !== "").join(" ")}`;
 }
 
 interface BubbleProps {
