@@ -25,4 +25,5 @@ export default ts.config(
   { files: ["shared/src/store.ts"], rules: { "no-restricted-globals": "off" } },
   { files: ["**/test/**"], rules: { "@typescript-eslint/no-non-null-assertion": "off", "@typescript-eslint/require-await": "off" } },
   { files: ["**/*.{js,mjs}"], languageOptions: { globals: globals.node } },
+  { files: ["patient/pwa/worker.js"], languageOptions: { globals: { ...globals.serviceworker, __FILES__: "readonly" } } },
 );

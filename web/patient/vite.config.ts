@@ -1,3 +1,5 @@
+import { mergeConfig } from "vite";
 import { appConfig } from "../vite.base.ts";
+import { pwa } from "./pwa/plugin.ts";
 
-export default appConfig("patient");
+export default mergeConfig(appConfig("patient"), { plugins: [pwa()] });

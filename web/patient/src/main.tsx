@@ -16,3 +16,8 @@ createRoot(root).render(
     </Shell>
   </StrictMode>,
 );
+
+if (import.meta.env.PROD && "serviceWorker" in navigator) {
+  // After the first screen, so that it waits for nothing.
+  addEventListener("load", () => void navigator.serviceWorker.register("/patient/worker.js").catch(() => undefined));
+}

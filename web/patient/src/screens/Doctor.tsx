@@ -54,7 +54,7 @@ function About({ doctor }: { doctor: DoctorModel }): ReactNode {
 }
 
 function minutes(value: number, t: ReturnType<typeof useT>): string {
-  return value < 60 ? t("time.minutes", { count: value }) : t("time.hours", { count: Math.round(value / 60) });
+  return value < 60 ? t("time.minutes", { count: Math.max(1, value) }) : t("time.hours", { count: Math.round(value / 60) });
 }
 
 function Figure({ label, value }: { label: string; value: string }): ReactNode {
