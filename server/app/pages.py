@@ -21,6 +21,10 @@ APPS: Final = ("patient", "doctor", "console")
 NONCE: Final = b"__CSP_NONCE__"
 """In a page of ours: where the nonce of the answer goes. A page without it needs no style elements and is given no nonce."""
 
+WORKER: Final = "sw.js"
+"""An app's service worker: it keeps the app's own files, and asks nobody but this server for them."""
+
+_WORKER_POLICY: Final = "default-src 'none'; connect-src 'self'"
 _ENCODINGS: Final = (("br", ".br"), ("gzip", ".gz"))
 _TYPES: Final = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml"}
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -70,7 +74,10 @@ class Pages:
     def _answer(self, request: web.Request, app: str, path: str) -> web.Response:
         file = self._find(f"{app}/{path}") if path else None
         if file is not None and not path.endswith(".html"):
-            return self._file(request, file, _FOR_EVER if path.startswith("assets/") else _ASK_AGAIN)
+            answer = self._file(request, file, _FOR_EVER if path.startswith("assets/") else _ASK_AGAIN)
+            if path == WORKER:  # it lives by the policy that it came with, not by its page's
+                answer.headers["Content-Security-Policy"] = _WORKER_POLICY
+            return answer
         page = self._find(f"{app}/index.html")
         if page is None:
             return web.Response(status=503, text=_ABSENT, content_type="text/html", headers={"Cache-Control": _ASK_AGAIN})

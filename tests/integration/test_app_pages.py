@@ -57,6 +57,12 @@ async def test_an_address_gives_its_file_or_the_page_of_its_app(
         assert (answer.content_type, answer.headers["Cache-Control"]) == (media_type, keep)
 
 
+async def test_a_service_worker_may_ask_this_server_alone(http: Http) -> None:
+    async with http.get("/patient/sw.js") as worker, http.get("/patient/assets/main-1a2b.js") as script:
+        assert worker.headers["Content-Security-Policy"] == "default-src 'none'; connect-src 'self'"
+        assert script.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+
+
 async def test_what_the_build_packed_is_sent_packed_to_who_can_unpack_it(http: Http) -> None:
     async with http.get("/patient/assets/main-1a2b.js", headers={"Accept-Encoding": "gzip, br"}) as answer:
         assert (answer.headers["Content-Encoding"], await answer.read()) == ("br", b"packed")

@@ -24,7 +24,7 @@ export function pwa(): Plugin {
       const version = createHash("sha256").update(files.join()).digest("hex").slice(0, 12);
       const worker = readFileSync(new URL("worker.js", import.meta.url), "utf8");
       const emit = (fileName: string, source: string | Uint8Array): void => void this.emitFile({ type: "asset", fileName, source });
-      emit("worker.js", worker.replace("__VERSION__", version).replace("__FILES__", JSON.stringify(files)));
+      emit("sw.js", worker.replace("__VERSION__", version).replace("__FILES__", JSON.stringify(files)));
       emit("manifest.webmanifest", JSON.stringify(MANIFEST));
       emit("icon-192.png", icon(192, 0.72));
       emit("icon-512.png", icon(512, 0.72));

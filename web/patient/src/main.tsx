@@ -19,5 +19,5 @@ createRoot(root).render(
 
 if (import.meta.env.PROD && "serviceWorker" in navigator) {
   // After the first screen, so that it waits for nothing.
-  addEventListener("load", () => void navigator.serviceWorker.register("/patient/worker.js").catch(() => undefined));
+  addEventListener("load", () => void navigator.serviceWorker.register("/patient/sw.js").catch(() => undefined));
 }

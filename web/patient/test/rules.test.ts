@@ -25,7 +25,7 @@ function message(seq: number, more: Partial<Message> = {}): Message {
   return {
     conversation_id: "c", seq, kind: "message", client_id: `m${seq}`, sender: { account_id: "doc", role: "doctor", name: "王建国" },
     parts: [{ kind: "text", text: String(seq) }], sent_at: "2026-11-22T08:00:00.000Z", recalled: false, recalls: null, corrects: null, closes: null, ...more,
-  } as Message;
+  };
 }
 
 describe("an order's timeline", () => {
