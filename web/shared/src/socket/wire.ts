@@ -53,6 +53,12 @@ export function socketIoWire(session: SessionHolder): Wire {
   socket.on("disconnect", () => {
     if (!socket.active) again(1_000);
   });
+  // Back online: now, not when the next pause between tries is over.
+  globalThis.addEventListener("online", () => {
+    if (!wanted || socket.connected) return;
+    socket.disconnect();
+    socket.connect();
+  });
   return {
     connect() {
       wanted = true;
