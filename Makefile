@@ -12,7 +12,7 @@ WEB_INSTALLED := web/node_modules/.installed
 WEB_BUILT := web/dist/.built
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts -not -name routes.ts)
 
-.PHONY: web check-web browser setup compiled run test lint types bench lock clean
+.PHONY: screens web check-web browser setup compiled run test lint types bench lock clean
 
 ## setup: the virtual environment with all locked dependencies, those of the tests too
 setup: $(INSTALLED) $(NODE_INSTALLED) $(WEB_INSTALLED)
@@ -73,6 +73,10 @@ browser:
 test: compiled lint types check-web browser
 	$(BIN)/pytest -n 2 --dist loadfile -m "not stress" $(PYTEST_ARGS); others=$$?; \
 	  $(BIN)/pytest -m stress $(PYTEST_ARGS) && exit $$others
+
+## screens: every screen of the apps as pictures in var/screens, to look at one by one; APPS="console" for one app
+screens: compiled web browser
+	$(BIN)/python -m tests.web.screens $(APPS)
 
 ## lint: style, format and the directions of imports
 lint: setup

@@ -45,7 +45,7 @@ class DayOut(WireModel):
 
 
 class BoardOut(WireModel):
-    """`near`: open orders that end within six hours; `urgent`: the first of them."""
+    """`near`: open orders that end within six hours; `urgent`: those that end first."""
 
     at: Instant
     unpaid: int

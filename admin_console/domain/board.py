@@ -65,7 +65,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class BoardCounts:
-    """`near`: open orders whose deadline is nearer than `SOON`."""
+    """`near`: open orders whose deadline is nearer than `SOON`. `urgent`: those that end first, at most `MOST_URGENT`."""
 
     open_orders: Mapping[OrderStatus, int]
     near: int

@@ -68,12 +68,12 @@ class MongoBoard:
             tasks_overdue=counted[3],
             open_orders=dict(zip(_OPEN, counted[4:], strict=False)),
             tasks=dict(zip(_WORKED, counted[4 + len(_OPEN) :], strict=True)),
-            urgent=tuple(await self._urgent(near)),
+            urgent=tuple(await self._urgent(here | {"expire_at": {"$type": "date"}})),
         )
 
-    async def _urgent(self, near: Document) -> list[UrgentOrder]:
+    async def _urgent(self, still_open: Document) -> list[UrgentOrder]:
         fields = {"number": 1, "status": 1, "doctor": 1, "paid_at": 1, "deadline_at": 1}
-        cursor = self._orders.find(near, fields, sort=[("expire_at", ASCENDING)], limit=MOST_URGENT)
+        cursor = self._orders.find(still_open, fields, sort=[("expire_at", ASCENDING)], limit=MOST_URGENT)
         return [
             UrgentOrder(
                 order_id=document["_id"],

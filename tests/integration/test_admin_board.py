@@ -46,13 +46,14 @@ async def test_the_board_counts_what_is_open_and_names_what_is_due_first(world: 
     await world.order(hospital_id="another")
     first = await world.order()
     clock.advance(timedelta(hours=43))
-    await world.order()
+    second = await world.order()
     board = await world.board.view_board(ADMIN)
     counts = board.counts
     assert board.at == clock.now()
     assert (counts.open_orders[OrderStatus.PENDING_PAYMENT], counts.open_orders[OrderStatus.AWAITING_DOCTOR]) == (1, 2)
     assert counts.near == 1
-    (urgent,) = counts.urgent
+    urgent, later = counts.urgent
+    assert later.order_id == second.id
     assert (urgent.order_id, urgent.number, urgent.doctor_name, urgent.department) == (first.id, first.number, "李医生", "儿科")
     assert urgent.deadline_at - urgent.paid_at == timedelta(hours=48)
     assert "王小明" not in board_out(board).model_dump_json()

@@ -14,12 +14,14 @@ export function Library({ children }: { children: ReactNode }): ReactNode {
     <ConfigProvider
       locale={language === "en" ? en : zh}
       csp={{ nonce }}
+      button={{ autoInsertSpace: false }}
       theme={{
         algorithm: dark ? theme.darkAlgorithm : theme.defaultAlgorithm,
         token: {
           colorPrimary: look.primary, colorText: look.text, colorTextSecondary: look.muted, colorBgBase: look.surface,
           colorBgLayout: look.ground, colorError: look.danger, colorWarning: look.warning, colorSuccess: look.success,
-          colorTextLightSolid: look.onPrimary, fontSize: large ? 18 : 14, borderRadius: 8, fontFamily: "var(--yz-font)", wireframe: false,
+          colorTextLightSolid: look.onPrimary, colorTextPlaceholder: look.muted, colorTextDescription: look.muted, colorTextTertiary: look.muted,
+          colorLink: look.primary, colorLinkHover: look.primary, colorInfo: look.primary, colorBorder: look.muted, colorBorderSecondary: look.line, fontSize: large ? 18 : 14, borderRadius: 8, fontFamily: "var(--yz-font)", wireframe: false,
         },
       }}
     >

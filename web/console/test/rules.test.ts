@@ -27,7 +27,7 @@ test("a file for spreadsheets quotes what must be quoted, and holds no formula",
   );
 });
 
-test.each([[0, [0, 1]], [3, [0, 1, 2, 3]], [7, [0, 2, 4, 6, 8]], [100, [0, 25, 50, 75, 100]], [123_456, [0, 50_000, 100_000, 150_000]]])(
+test.each([[0, [0, 1]], [3, [0, 1, 2, 3]], [7, [0, 2, 4, 6, 8]], [10, [0, 5, 10]], [100, [0, 25, 50, 75, 100]], [123_456, [0, 50_000, 100_000, 150_000]]])(
   "an axis up to %i has even, round steps", (largest, steps) => expect(ticks(largest)).toEqual(steps),
 );
 

@@ -1,11 +1,11 @@
 /** What charts compute: axes that people can read, and points on them. */
 
-/** A top that is 1, 2, 2.5 or 5 times a power of ten and holds the largest value, and even steps up to it. */
+/** A top that is 1, 2, 2.5 or 5 times a power of ten and holds the largest value, and even, whole steps up to it. */
 export function ticks(largest: number, most = 4): number[] {
   if (largest <= 0) return [0, 1];
   const rough = largest / most;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const nice = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= rough) ?? rough;
+  const nice = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= rough && (each < 1 || Number.isInteger(each))) ?? rough;
   const step = Math.max(nice, 1);
   return Array.from({ length: Math.ceil(largest / step) + 1 }, (_, n) => n * step);
 }

@@ -26,17 +26,17 @@ function Totals({ figures }: { figures: Models["HospitalFiguresOut"] }): ReactNo
     [t("figures.refunded"), format.yuan(money.refunded_fen), ""],
   ];
   return (
-    <>
-      <div className="c-stats c-stats--small">
-        {tiles.map(([name, value, hint]) => (
+    <div className="c-stats c-stats--small">
+      {tiles.map(([name, value, hint]) => (
           <div key={name} className="c-stat"><span className="c-stat__name">{name}</span><span className="c-stat__value">{value}</span>{hint !== "" && <span className="c-stat__hint">{hint}</span>}</div>
-        ))}
-      </div>
-      <Panel title={t("figures.status")}>
-        <Bars bars={STATUSES.map((status) => ({ key: status, name: t(`status.${status}`), value: figures.by_status[status], text: String(figures.by_status[status]) }))} />
-      </Panel>
-    </>
+      ))}
+    </div>
   );
+}
+
+function Statuses({ figures }: { figures: Models["HospitalFiguresOut"] }): ReactNode {
+  const t = useT();
+  return <Bars bars={STATUSES.map((status) => ({ key: status, name: t(`status.${status}`), value: figures.by_status[status], text: String(figures.by_status[status]) }))} />;
 }
 
 function Days({ series }: { series: Series }): ReactNode {
@@ -68,7 +68,7 @@ function Days({ series }: { series: Series }): ReactNode {
     name: t(`figures.series.${part}`), tone: (["primary", "success", "warning"] as const)[n] ?? "primary", values: series.days.map((day) => day[part]),
   }));
   return (
-    <div className="c-columns">
+    <div className="c-columns c-columns--even">
       <Panel title={t("figures.daily")} extra={choose}><LineChart title={t("figures.daily")} labels={labels} series={lines} /></Panel>
       <Panel title={t("figures.money")}>
         <LineChart title={t("figures.money")} labels={labels} text={(fen) => format.yuan(Math.round(fen))} series={[{ name: t("figures.departments.paid"), tone: "success", values: series.days.map((day) => day.paid_fen) }]} />
@@ -105,8 +105,18 @@ export default function Figures(): ReactNode {
   const span = <Segmented<number> aria-label={t("figures.span")} value={days} onChange={setDays} options={SPANS.map((each) => ({ value: each, label: t("figures.days", { days: each }) }))} />;
   return (
     <Screen title={t("figures.title")} actions={span}>
-      <Loaded query={series}>{(found) => <><Days series={found} /><Panel title={t("figures.departments")} flush><Departments series={found} /></Panel></>}</Loaded>
       <Loaded query={totals}>{(found) => <Totals figures={found} />}</Loaded>
+      <Loaded query={series}>
+        {(found) => (
+          <>
+            <Days series={found} />
+            <div className="c-columns">
+              <Panel title={t("figures.departments")} flush><Departments series={found} /></Panel>
+              {totals.data && <Panel title={t("figures.status")}><Statuses figures={totals.data} /></Panel>}
+            </div>
+          </>
+        )}
+      </Loaded>
     </Screen>
   );
 }

@@ -72,7 +72,7 @@ export function Frame({ children }: { children: ReactNode }): ReactNode {
                   <section key={group.title} className="c-nav__group" aria-label={t(group.title)}>
                     <h2 className="c-nav__title">{t(group.title)}</h2>
                     {open.map((door) => (
-                      <NavLink key={door.to} to={door.to} end={door.to === "/"} className="c-nav__link">{door.icon}<span>{t(door.title)}</span></NavLink>
+                      <NavLink key={door.to} to={door.to} end={door.to === "/"} className="c-nav__link"><span aria-hidden="true">{door.icon}</span><span>{t(door.title)}</span></NavLink>
                     ))}
                   </section>
                 );
