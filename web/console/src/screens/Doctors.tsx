@@ -141,7 +141,7 @@ export default function Doctors(): ReactNode {
                     title: t("list.actions"),
                     render: (doctor) => (
                       <span className="c-tags">
-                        <Button size="small" aria-label={t("doctors.edit", { name: doctor.name })} onClick={() => setOpen(doctor)}>{t("list.edit")}</Button>
+                        <Button size="small" aria-label={`${t("list.edit")} ${doctor.name}`} onClick={() => setOpen(doctor)}>{t("list.edit")}</Button>
                         <Button size="small" danger aria-label={`${t("doctors.remove")} ${doctor.name}`} onClick={() => setRemoving(doctor)}>{t("doctors.remove")}</Button>
                       </span>
                     ),

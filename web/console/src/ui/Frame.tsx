@@ -110,9 +110,10 @@ function AccountMenu({ name }: { name: string }): ReactNode {
   };
   return (
     <Dropdown menu={{ items, onClick: ({ key }) => choose(key) }} trigger={["click"]} placement="topLeft">
-      <Button type="text" className="c-nav__account" aria-label={`${name} · ${t("account.menu")}`}>
+      <Button type="text" className="c-nav__account">
         <span className="c-nav__face" aria-hidden="true">{name.slice(0, 1)}</span>
         <span className="c-nav__name">{name}</span>
+        <span className="yz-hidden">{t("account.menu")}</span>
         <DownOutlined aria-hidden="true" />
       </Button>
     </Dropdown>
