@@ -189,7 +189,7 @@ async def test_a_reply_written_while_cut_off_is_sent_once_when_the_network_is_ba
         asked = {"client_id": "while-you-were-away", "parts": [text("还在吗")]}
         await pair.patient.post(f"/conversations/{order['conversation_id']}/messages", asked, 201)
         cut = False
-        await expect(page.get_by_text("还在吗")).to_be_visible(timeout=15_000)
+        await expect(page.get_by_text("还在吗")).to_be_visible(timeout=25_000)
         await expect(page.get_by_text("发送中")).to_have_count(0)
         said = [entry["parts"][0]["text"] for entry in await pair.log(order["conversation_id"]) if entry["kind"] == "message"]
         assert said == ["还在吗", "断网时写的回复"]

@@ -28,7 +28,7 @@ export function socketIoWire(session: SessionHolder): Wire {
     transports: ["websocket"],
     autoConnect: false,
     reconnectionDelay: 500,
-    reconnectionDelayMax: 8_000,
+    reconnectionDelayMax: 5_000,
     auth: (give) => {
       session.accessToken(stale).then(
         (fresh) => {
