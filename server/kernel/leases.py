@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from server.kernel.actor import PLATFORM
 from server.kernel.mongo import Database
@@ -21,6 +22,12 @@ class Leases:
 
     async def acquire(self, name: str, holder: str, ttl: timedelta) -> bool:
         """Take the lease or extend one's own; False while another holds it."""
+        try:
+            return await self._take(name, holder, ttl)
+        except DuplicateKeyError:  # two who were the very first: the other one's is there now
+            return await self._take(name, holder, ttl)
+
+    async def _take(self, name: str, holder: str, ttl: timedelta) -> bool:
         free = {
             "$or": [
                 {"$eq": ["$holder", holder]},

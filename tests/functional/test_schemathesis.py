@@ -255,7 +255,8 @@ class Conformance:
         if isinstance(content, bytes):
             assert all(kind.startswith("image/") for kind in described)
         else:
-            self._check(self._http, described["application/json"]["schema"], content)
+            kind = "application/json" if status < 400 else "application/problem+json"
+            self._check(self._http, described[kind]["schema"], content)
         self.seen.add(operation["operationId"])
 
     def message(self, name: str, content: Any) -> None:

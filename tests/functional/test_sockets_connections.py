@@ -203,13 +203,13 @@ async def test_who_asks_faster_than_he_reads_is_not_listened_to(database: Databa
             )
         async with RawSocket(edge.url, token="patient") as greedy:
             greedy.stop_reading()
-            for n in range(100):
-                await greedy.send(f'42{n}["conversation.sync",{{}}]')
+            for n in range(200):
+                await greedy.send(f'42{n}["conversation.sync",{{"cursors":{{"{conversation}":1}}}}]')
             async with asyncio.timeout(10):
                 while edge.server.largest_write_buffer() < 256 * 1024:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)
             assert "patient" in edge.hub.list_sessions()
             greedy.read_on()
-            acks = [await greedy.receive() for _ in range(100)]
-            assert sorted(int(a.split("[")[0][2:]) for a in acks if a) == list(range(100))
+            acks = [await greedy.receive() for _ in range(200)]
+            assert sorted(int(a.split("[")[0][2:]) for a in acks if a) == list(range(200))

@@ -129,7 +129,12 @@ async def test_an_account_is_called_by_its_default_patient_else_by_its_masked_ph
     account_id = opened.session.holder.account_id
     doctor_id = await _add_doctor(accounts, phone="13900000001")
     member = await accounts.staff.add_staff(
-        system(), username="admin", name="李主任", password="right horse", totp_secret=new_totp_secret(), roles=[]
+        system(),
+        username="admin",
+        name="李主任",
+        password="right horse",
+        totp_secret=new_totp_secret(),
+        roles=[StaffRole.AGENT],
     )
     everyone = [account_id, doctor_id, member.id, new_id()]
     assert await accounts.names.find_names(everyone) == {

@@ -54,6 +54,8 @@ async def test_a_new_order_shows_exactly_the_fields_of_the_contract(world: World
         "closed_at": None,
         "close_reason": None,
         "rating": None,
+        "record_access": True,
+        "unpaid_until": iso(world.clock.now() + timedelta(minutes=30)),
         "version": 1,
     }
     assert case.order.number.startswith("20260105-")
