@@ -34,6 +34,8 @@ _WARM_SECONDS = 3.0
 _IDLE = 1_000
 _PER_SESSION = 8
 _RATE = 200.0
+_IDLE_CPU_SECONDS = 0.15
+_MOST_BEHIND_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ async def measure(target: Target, pairs: Sequence[Pair], counts: Sequence[int], 
     report: dict[str, Any] = {}
     for count in counts:
         report[f"throughput_{count}_pairs"] = await _throughput(target, pairs[:count], seconds)
+    report["caught_up_after_seconds"] = await _catch_up(target)
     talks = await connect_pairs(target.host, target.port, pairs[: counts[0]], "late")
     p50, p99 = await latency_at(talks, _RATE, seconds)
     await hang_up(talks)
@@ -72,6 +75,17 @@ async def _throughput(target: Target, pairs: Sequence[Pair], seconds: float) -> 
         "cpu_ms_per_message": {name: round(used / result.messages * 1_000, 4) for name, used in spent.items()},
         "server_core_busy": round(spent["server"] / result.seconds, 2),
     }
+
+
+async def _catch_up(target: Target) -> float:
+    """Wait until what follows the log (orders, search, pushes) has caught up, since it shares its core with the load."""
+    began = time.monotonic()
+    while time.monotonic() - began < _MOST_BEHIND_SECONDS:
+        before = sum(cpu_seconds(process) for process in target.others.values())
+        await asyncio.sleep(1.0)
+        if sum(cpu_seconds(process) for process in target.others.values()) - before < _IDLE_CPU_SECONDS:
+            break
+    return round(time.monotonic() - began, 1)
 
 
 async def _connections(target: Target, pairs: Sequence[Pair]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from accounts.domain import Device, DoctorDetails, Purpose, SmsPolicy
 from accounts.errors import AuthInvalid, AuthLocked, PatientDuplicate, PatientLimitReached
 from accounts.passwords import new_totp_secret, totp_code
+from server.kernel.actor import StaffRole
 from server.kernel.errors import AuthRequired, DomainError
 from server.kernel.ids import new_id
 from server.kernel.mongo import Database
@@ -139,7 +140,9 @@ async def test_removals_and_changes_of_the_default_at_once_always_leave_one_defa
 
 async def test_one_time_code_used_by_ten_at_once_opens_one_session(accounts: Accounts, clock: ManualClock) -> None:
     secret = new_totp_secret()
-    await accounts.staff.add_staff(system(), username="admin", name="李", password="right horse", totp_secret=secret, roles=[])
+    await accounts.staff.add_staff(
+        system(), username="admin", name="李", password="right horse", totp_secret=secret, roles=[StaffRole.AGENT]
+    )
     code = totp_code(secret, clock.now())
     ends = await _race(
         *(accounts.sign_in.open_staff(accounts.anyone(), "admin", "right horse", code, DEVICE) for _ in range(10))
