@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -10,6 +10,7 @@ import structlog
 
 from im.domain import Receipt
 from im.push.domain import (
+    GRACE,
     WORTH,
     Channel,
     Known,
@@ -102,17 +103,22 @@ class PushService:
     # --- telling ---
 
     async def tell(self, occasions: Sequence[Occasion]) -> None:
-        """Let these wait for all devices of their accounts; a worker sends them. Twice is once."""
+        """Let these wait for all devices of their accounts; a worker sends them. Twice is once.
+
+        A device that is connected has them already, or soon: it is looked at when its line ends, or after the grace.
+        """
         now = self.clock.now()
         fresh = [occasion for occasion in occasions if now - occasion.at < WORTH]
         found = {account: await self.subscriptions.list_of(account) for account in {each.account_id for each in fresh}}
-        rows = [
-            Row(row_id_of(occasion, subscription.id), subscription.id, occasion, now)
-            for occasion in fresh
-            for subscription in found[occasion.account_id]
-        ]
+        alive = await self.subscriptions.alive_processes(now) if fresh else frozenset()
+
+        def row_of(occasion: Occasion, subscription: Subscription) -> Row:
+            row = Row(row_id_of(occasion, subscription.id), subscription.id, occasion, now)
+            return row if alive.isdisjoint(subscription.connected_by) else replace(row, due_at=now + GRACE, looked_at=now)
+
+        rows = [row_of(occasion, subscription) for occasion in fresh for subscription in found[occasion.account_id]]
         await self.rows.insert(rows)
-        for subscription_id in {row.subscription_id for row in rows}:
+        for subscription_id in {row.subscription_id for row in rows if row.looked_at is None}:
             self.queue.request(SEND, subscription_id)
 
     async def hasten(self, subscription_ids: Sequence[str]) -> None:
