@@ -10,6 +10,7 @@ import msgspec
 
 from bench.client import RawClient, command
 
+# Each is sent with its number and place: the same words in many orders would be flagged, each to its patient.
 TEXT = "今天体温三十七度八，咳嗽比昨天少一些，夜里能睡，药按时吃了。" * 2
 
 
@@ -69,7 +70,7 @@ class Talk:
         body = {
             "conversation_id": self._pair.conversation_id,
             "client_id": f"{self._name}-{self._number:012d}",
-            "parts": [{"kind": "text", "text": TEXT}],
+            "parts": [{"kind": "text", "text": f"{self._number} {self._pair.conversation_id[-8:]} {TEXT}"}],
         }
         self._sender.send(command(self._number, "message.send", body))
 
