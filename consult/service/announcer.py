@@ -126,14 +126,14 @@ class OrderAnnouncer:
             self._swept = {order_id: facts for order_id, facts in self._swept.items() if told.get(order_id) is not facts}
 
     async def _tell_all(self, swept: dict[str, LogFacts]) -> None:
+        """Whatever fails concerns these hints only: whoever tells goes on, or nothing swept would be told any more."""
         try:
-            orders = await self._orders.find_all(swept)
-        except Exception as error:  # whatever it is, it concerns these hints only
+            for order in await self._orders.find_all(swept):
+                facts = swept[order.id]
+                shown = order.facts is not None and order.facts.seq >= facts.seq
+                self.announce(order if shown else order.with_facts(facts))
+        except Exception as error:  # the client that missed an event asks
             log.warning("order.announce_failed", orders=len(swept), error=type(error).__name__, exc_info=True)
-            return
-        for order in orders:
-            facts = swept[order.id]
-            self.announce(order if order.facts is not None and order.facts.seq >= facts.seq else order.with_facts(facts))
 
     async def _wait(self, turn: _Turn) -> None:
         """For the pause, the bell or the end, whichever comes first."""

@@ -71,7 +71,7 @@ class FigureBook:
         began_at, changes = self._elapsed(), self._changes
         try:
             counted = await self._desks.figures_of(hospital_id, doctor_ids)
-        except Exception as error:
+        except Exception as error:  # told to all who wait for this count, and raised
             self._failed = began_at, error
             raise
         self._failed = None
