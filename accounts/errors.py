@@ -75,6 +75,12 @@ class DoctorPhoneTaken(DomainError):
     title = "Another doctor of this hospital has this phone."
 
 
+class DoctorStaffNumberTaken(DomainError):
+    code = "doctor.staff_number_taken"
+    kind = ErrorKind.CONFLICT
+    title = "Another doctor of this hospital has this staff number."
+
+
 class StaffUsernameTaken(DomainError):
     code = "staff.username_taken"
     kind = ErrorKind.CONFLICT

@@ -24,6 +24,7 @@ from accounts.errors import (
     ConsentNotFound,
     DoctorNotFound,
     DoctorPhoneTaken,
+    DoctorStaffNumberTaken,
     OriginRefused,
     PatientDuplicate,
     PatientLimitReached,
@@ -351,7 +352,7 @@ class _Doctors:
                 body=DoctorBody,
                 answer=AuthorisedDoctorAnswer,
                 status=201,
-                errors=(DoctorPhoneTaken,),
+                errors=(DoctorPhoneTaken, DoctorStaffNumberTaken),
                 tag="admin",
             ),
             Route(
@@ -363,7 +364,7 @@ class _Doctors:
                 handler=self.change,
                 body=DoctorChangeBody,
                 answer=AuthorisedDoctorAnswer,
-                errors=(DoctorNotFound, DoctorPhoneTaken),
+                errors=(DoctorNotFound, DoctorPhoneTaken, DoctorStaffNumberTaken),
                 tag="admin",
             ),
             Route(
@@ -392,12 +393,16 @@ class _Doctors:
 
     async def add(self, call: Call) -> AuthorisedDoctorAnswer:
         body: DoctorBody = call.body
-        details = DoctorDetails(body.name, body.title, body.department_id, body.good_at, body.fee_fen, body.phone)
+        details = DoctorDetails(
+            body.name, body.title, body.department_id, body.good_at, body.fee_fen, body.phone, body.staff_number
+        )
         return AuthorisedDoctorAnswer.of(await self.doctors.add_doctor(call.actor, call.seed_id, details))
 
     async def change(self, call: Call) -> AuthorisedDoctorAnswer:
         body: DoctorChangeBody = call.body
-        changes = DoctorChanges(body.name, body.title, body.department_id, body.good_at, body.fee_fen, body.phone)
+        changes = DoctorChanges(
+            body.name, body.title, body.department_id, body.good_at, body.fee_fen, body.phone, body.staff_number
+        )
         return AuthorisedDoctorAnswer.of(await self.doctors.change_doctor(call.actor, call.path["doctor_id"], changes))
 
     async def remove(self, call: Call) -> None:

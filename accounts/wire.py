@@ -25,6 +25,7 @@ DeviceId = Annotated[OneLine, Field(max_length=128)]
 DeviceName = Annotated[OneLine, Field(max_length=128)]
 Password = Annotated[CleanText, Field(min_length=1, max_length=PASSWORD_MAX)]
 NewPassword = Annotated[CleanText, Field(min_length=PASSWORD_MIN, max_length=PASSWORD_MAX)]
+StaffNumber = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,15}$")]
 GoodAt = Annotated[CleanText, Field(max_length=500)]
 FeeFen = Annotated[int, Field(ge=1, le=FEE_MAX_FEN)]
 
@@ -334,6 +335,7 @@ class DoctorBody(WireModel):
     good_at: GoodAt = ""
     fee_fen: FeeFen
     phone: Phone
+    staff_number: StaffNumber | None = None
 
 
 class DoctorChangeBody(WireModel):
@@ -345,10 +347,12 @@ class DoctorChangeBody(WireModel):
     good_at: GoodAt | None = None
     fee_fen: FeeFen | None = None
     phone: Phone | None = None
+    staff_number: StaffNumber | None = None
 
 
 class AuthorisedDoctorAnswer(WireModel):
-    """A doctor as administrators see them; the phone is masked."""
+    """A doctor as administrators see them; the phone is masked. `staff_number` is the one that marks on pages carry: the
+    hospital's own, or one of ours where none was stated."""
 
     id: Id
     name: str
@@ -357,6 +361,7 @@ class AuthorisedDoctorAnswer(WireModel):
     good_at: str
     fee_fen: int
     phone: str
+    staff_number: str
 
     @classmethod
     def of(cls, listed: ListedDoctor) -> Self:
@@ -369,4 +374,5 @@ class AuthorisedDoctorAnswer(WireModel):
             good_at=doctor.good_at,
             fee_fen=doctor.fee_fen,
             phone=mask_phone(listed.phone),
+            staff_number=doctor.staff_number,
         )

@@ -27,7 +27,8 @@ class Department:
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """`active` False: taken off the list; kept because orders name them. The phone is not here: few may see it."""
+    """`active` False: taken off the list; kept because orders name them. The phone is not here: few may see it.
+    `given_number`: the hospital's own staff number, no two on the list the same."""
 
     id: str
     hospital_id: str
@@ -40,10 +41,14 @@ class Doctor:
     active: bool
     credentials: int = 1
     version: int = 1
+    given_number: str | None = None
 
     @property
     def staff_number(self) -> str:
-        """What the doctor is called by in marks: short, unchanging, of symbols that cannot be confused."""
+        """What the doctor is called by in marks: the hospital's own number where it stated one, else one of ours: short,
+        unchanging, of symbols that cannot be confused."""
+        if self.given_number is not None:
+            return self.given_number
         value = int.from_bytes(sha256(f"staff-number|{self.id}".encode()).digest()[:8], "big")
         return "D" + "".join(_PLAIN_LETTERS[value // len(_PLAIN_LETTERS) ** place % len(_PLAIN_LETTERS)] for place in range(6))
 
@@ -58,6 +63,7 @@ class DoctorDetails:
     good_at: str
     fee_fen: int
     phone: str
+    staff_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class DoctorChanges:
     good_at: str | None = None
     fee_fen: int | None = None
     phone: str | None = None
+    staff_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,11 @@ INDEXES: Final[Indexes] = {
             unique=True,
             partialFilterExpression={"phone_blind": {"$exists": True}},
         ),
+        IndexModel(
+            [("hospital_id", ASCENDING), ("staff_number", ASCENDING)],
+            unique=True,
+            partialFilterExpression={"active": True, "staff_number": {"$type": "string"}},
+        ),
         IndexModel([("hospital_id", ASCENDING), ("active", ASCENDING), ("sort_key", ASCENDING), ("_id", ASCENDING)]),
     ],
     PATIENTS: [

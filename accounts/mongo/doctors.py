@@ -8,10 +8,10 @@ from typing import Final
 from pymongo.errors import DuplicateKeyError
 
 from accounts.domain.doctors import Department, Doctor, DoctorQuery, ListedDoctor, search_keys, search_terms, sort_key
-from accounts.errors import DoctorPhoneTaken
+from accounts.errors import DoctorPhoneTaken, DoctorStaffNumberTaken
 from accounts.mongo.collections import DEPARTMENTS, DOCTORS
 from server.kernel.crypto import Keyring
-from server.kernel.errors import Unavailable
+from server.kernel.errors import DomainError, Unavailable
 from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document
 from server.kernel.outbox import Event, Relay, to_outbox
 from server.kernel.wire import decode_cursor, encode_cursor
@@ -62,10 +62,10 @@ class MongoDoctors:
         }
         try:
             await self._doctors.insert_one(document)
-        except DuplicateKeyError:
+        except DuplicateKeyError as error:
             known = await self.find(doctor.id)
             if known is None or known.hospital_id != doctor.hospital_id:
-                raise DoctorPhoneTaken from None
+                raise _taken(error) from None
             return known
         self._relay.soon(DOCTORS, doctor.id, doctor.hospital_id)
         return doctor
@@ -79,8 +79,8 @@ class MongoDoctors:
             result = await self._doctors.update_one(
                 {"_id": doctor.id, "hospital_id": doctor.hospital_id, "version": doctor.version}, update
             )
-        except DuplicateKeyError:
-            raise DoctorPhoneTaken from None
+        except DuplicateKeyError as error:
+            raise _taken(error) from None
         if result.matched_count:
             self._relay.soon(DOCTORS, doctor.id, doctor.hospital_id)
         return bool(result.matched_count)
@@ -151,6 +151,11 @@ def _filter(query: DoctorQuery) -> Document:
     return found
 
 
+def _taken(error: DuplicateKeyError) -> DomainError:
+    """Which of the two that must differ was the same."""
+    return DoctorStaffNumberTaken() if "staff_number" in (error.details or {}).get("keyPattern", {}) else DoctorPhoneTaken()
+
+
 def _public(doctor: Doctor) -> Document:
     return {
         "hospital_id": doctor.hospital_id,
@@ -161,6 +166,7 @@ def _public(doctor: Doctor) -> Document:
         "good_at": doctor.good_at,
         "fee_fen": doctor.fee_fen,
         "active": doctor.active,
+        "staff_number": doctor.given_number,
         "credentials": doctor.credentials,
         "search": search_keys(doctor),
         "sort_key": sort_key(doctor.name),
@@ -180,6 +186,7 @@ def _doctor(document: Document) -> Doctor:
         active=document["active"],
         credentials=document["credentials"],
         version=document["version"],
+        given_number=document.get("staff_number"),
     )
 
 

@@ -83,7 +83,8 @@ class DoctorService:
         return ListedDoctorPage(tuple(items), next_cursor)
 
     async def add_doctor(self, actor: Actor, doctor_id: str, details: DoctorDetails) -> ListedDoctor:
-        """Put a doctor on the list; the same id again is the same doctor. Raises RequestInvalid, DoctorPhoneTaken."""
+        """Put a doctor on the list; the same id again is the same doctor. Raises RequestInvalid, DoctorPhoneTaken,
+        DoctorStaffNumberTaken."""
         await self._check_right(actor, "accounts.doctor_added", doctor_id)
         department = await self._get_department(actor, details.department_id)
         doctor = Doctor(
@@ -96,6 +97,7 @@ class DoctorService:
             good_at=details.good_at,
             fee_fen=check_fee(details.fee_fen),
             active=True,
+            given_number=details.staff_number,
         )
         event = event_of(actor, "accounts.doctor_added", subject=doctor_id, at=self.clock.now())
         stored = await self.doctors.insert(doctor, check_phone(details.phone), event)
@@ -104,7 +106,7 @@ class DoctorService:
     async def change_doctor(self, actor: Actor, doctor_id: str, changes: DoctorChanges) -> ListedDoctor:
         """Change what is given. Another phone ends the doctor's sessions at once.
 
-        Raises DoctorNotFound, RequestInvalid, DoctorPhoneTaken.
+        Raises DoctorNotFound, RequestInvalid, DoctorPhoneTaken, DoctorStaffNumberTaken.
         """
         await self._check_right(actor, "accounts.doctor_changed", doctor_id)
         for _ in range(_ATTEMPTS):
@@ -150,6 +152,7 @@ class DoctorService:
             fee_fen=check_fee(changes.fee_fen) if changes.fee_fen is not None else old.fee_fen,
             department_id=department_id,
             department_name=department_name,
+            given_number=changes.staff_number if changes.staff_number is not None else old.given_number,
         )
 
     async def _get_own(self, actor: Actor, doctor_id: str) -> Doctor:

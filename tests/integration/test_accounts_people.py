@@ -1,3 +1,4 @@
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -5,12 +6,13 @@ from hashlib import sha256
 
 import pytest
 
-from accounts.domain import DoctorChanges, DoctorDetails, DoctorQuery, IdType, Language, PatientDetails, Sex
+from accounts.domain import Doctor, DoctorChanges, DoctorDetails, DoctorQuery, IdType, Language, PatientDetails, Sex
 from accounts.errors import (
     ConsentMismatch,
     ConsentNotFound,
     DoctorNotFound,
     DoctorPhoneTaken,
+    DoctorStaffNumberTaken,
     PatientDuplicate,
     PatientNotFound,
 )
@@ -215,6 +217,27 @@ async def test_two_doctors_cannot_have_one_phone_until_one_leaves(accounts: Acco
     assert [d.id for d in (await accounts.doctors.list_doctors(DoctorQuery())).items] == [second]
     stored = repr(await accounts.database["doctors"].find({}).to_list())
     assert PHONE not in stored
+
+
+async def test_the_hospitals_own_staff_number_is_the_doctors_and_no_two_on_the_list_have_it(accounts: Accounts) -> None:
+    admin = accounts.admin()
+    there = await accounts.doctors.ensure_department(system(), "肾内科")
+
+    async def add(phone: str, number: str | None) -> Doctor:
+        details = DoctorDetails("陆明哲", "主任医师", there.id, "", 5000, phone, number)
+        return (await accounts.doctors.add_doctor(admin, new_id(), details)).doctor
+
+    first, plain = await add("13800000001", "1007"), await add("13800000002", None)
+    assert (await accounts.doctors.get_doctor(first.id)).staff_number == "1007"
+    assert re.fullmatch("D[2-9A-HJ-NP-Z]{6}", plain.staff_number)
+    with pytest.raises(DoctorStaffNumberTaken) as caught:
+        await add("13800000003", "1007")
+    assert caught.value.code == "doctor.staff_number_taken"
+    with pytest.raises(DoctorStaffNumberTaken):
+        await accounts.doctors.change_doctor(admin, plain.id, DoctorChanges(staff_number="1007"))
+    await accounts.doctors.remove_doctor(admin, first.id)
+    changed = (await accounts.doctors.change_doctor(admin, plain.id, DoctorChanges(staff_number="1007"))).doctor
+    assert (changed.staff_number, (await accounts.doctors.get_doctor(first.id)).staff_number) == ("1007", "1007")
 
 
 async def test_only_a_medical_administrator_of_the_hospital_changes_the_list(accounts: Accounts) -> None:
