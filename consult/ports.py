@@ -202,12 +202,8 @@ class OrderRepository(Protocol):
         """`show_log` for many, in one go."""
         ...
 
-    async def follow_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> bool:
-        """The same, and note that everything up to this entry has been followed."""
-        ...
-
-    async def find_log_seq(self, conversation_id: str) -> int | None:
-        """Up to which entry the log has been followed; None where there is no such order."""
+    async def follow_logs(self, followed: Sequence[tuple[str, str, LogFacts, Event | None]]) -> None:
+        """The same for (order, hospital) each, and note that everything up to this entry has been followed."""
         ...
 
     async def find_log_seqs(self, conversation_ids: Collection[str]) -> Mapping[str, int]:
@@ -282,8 +278,8 @@ class DeskRepository(Protocol):
 class NoticeRepository(Protocol):
     """Notices of accounts. What is read stays; reading again changes nothing."""
 
-    async def insert(self, notice: Notice) -> bool:
-        """False when it was told already."""
+    async def insert(self, notices: Sequence[Notice]) -> Collection[str]:
+        """The ids of those that were not told already."""
         ...
 
     async def list_of(self, account_id: str, *, limit: int, after: tuple[datetime, str] | None) -> list[Notice]: ...
@@ -388,9 +384,13 @@ class FairnessRepository(Protocol):
 
     async def digest(self, hospital_id: str, words: str) -> bytes: ...
 
-    async def list_said(self, hospital_id: str, doctor_id: str) -> Sequence[Said]: ...
+    async def list_said(self, hospital_ids: Collection[str], doctor_ids: Collection[str]) -> Mapping[str, Sequence[Said]]:
+        """By doctor, oldest first; one who said nothing is missing."""
+        ...
 
-    async def remember(self, hospital_id: str, doctor_id: str, said: Said) -> None: ...
+    async def remember(self, said: Mapping[tuple[str, str], Sequence[Said]]) -> None:
+        """By (hospital, doctor): what was not remembered yet."""
+        ...
 
     async def insert(self, flag: ReplyFlag, event: Event) -> None:
         """Unless the reply has one."""

@@ -168,6 +168,7 @@ class Follower:
         for document in documents:
             by_conversation.setdefault(document["_id"][:16].hex(), []).append(document)
         opened: dict[str, list[Entry]] = {}
+        await self._keyring.preload_conversations(list(by_conversation))
         for conversation_id, its_documents in by_conversation.items():
             try:
                 opened[conversation_id] = await self._open(conversation_id, its_documents)
@@ -186,20 +187,25 @@ class Follower:
             for conversation_id in wanted:
                 self._owe(consumer, conversation_id, error)
             return
-        await asyncio.gather(*(self._hand(consumer, each, opened[each], seqs.get(each, 0)) for each in wanted))
+        runs: dict[str, Sequence[Entry]] = {}
+        apart: list[str] = []
+        for each in wanted:
+            log_seq = seqs.get(each, 0)
+            fresh = [entry for entry in opened[each] if entry.seq > log_seq]
+            if [entry.seq for entry in fresh] != list(range(log_seq + 1, log_seq + 1 + len(fresh))):
+                apart.append(each)
+            elif fresh:
+                runs[each] = fresh
+        await self._hand(consumer, runs)
+        await asyncio.gather(*(self._fill(consumer, each, seqs.get(each, 0)) for each in apart))
 
-    async def _hand(self, consumer: EntryConsumer, conversation_id: str, entries: Sequence[Entry], log_seq: int) -> None:
-        """Hand over what is behind `log_seq`, from the log where the stream does not join on to it."""
-        async with self._slots:
-            try:
-                fresh = [entry for entry in entries if entry.seq > log_seq]
-                if not fresh:
-                    return
-                if [entry.seq for entry in fresh] == list(range(log_seq + 1, log_seq + 1 + len(fresh))):
-                    await consumer.consume(conversation_id, fresh)
-                else:
-                    await self._hand_from_log(consumer, conversation_id, log_seq)
-            except Exception as error:  # a consumer may fail in any way
+    async def _hand(self, consumer: EntryConsumer, runs: Mapping[str, Sequence[Entry]]) -> None:
+        """Hand over all in one go. Where that fails each is owed, and so comes alone: only what fails stays owed."""
+        try:
+            if runs:
+                await consumer.consume(runs)
+        except Exception as error:  # a consumer may fail in any way
+            for conversation_id in runs:
                 self._owe(consumer, conversation_id, error)
 
     async def _hand_from_log(self, consumer: EntryConsumer, conversation_id: str, log_seq: int) -> None:
@@ -207,7 +213,7 @@ class Follower:
         while documents := await self._store.read_range(conversation, first=log_seq + 1, limit=_PAGE):
             entries = await self._open(conversation_id, documents)
             if entries:
-                await consumer.consume(conversation_id, entries)
+                await consumer.consume({conversation_id: entries})
             log_seq += len(documents)
 
     async def _open(self, conversation_id: str, documents: Sequence[Document]) -> list[Entry]:

@@ -72,9 +72,10 @@ class EntryConsumer(Protocol):
     """A projection, or anything else that follows all conversations, in the keeper.
 
     It keeps for each conversation the number of the last entry that it took in (`log_seq`, in the same write as the effect
-    where there is one). It is handed runs of entries without a hole that begin at `log_seq` + 1, by one caller at a time; after
-    a crash or a change of leader the same entries may come again, so `consume` passes over numbers that it has, and its writes
-    are guarded by `log_seq`. What it raises is logged, and the same conversation comes again later.
+    where there is one). It is handed runs of entries without a hole that begin at `log_seq` + 1, several conversations at once
+    so that it can write for all of them in one go, and each by one caller at a time. After a crash or a change of leader the
+    same entries may come again, so `consume` passes over numbers that it has, and its writes are guarded by `log_seq`. What it
+    raises is logged, and those conversations come again later, each alone.
     """
 
     @property
@@ -86,7 +87,9 @@ class EntryConsumer(Protocol):
         """The last number taken in, by conversation; one that is missing in the answer counts as 0."""
         ...
 
-    async def consume(self, conversation_id: str, entries: Sequence[Entry]) -> None: ...
+    async def consume(self, runs: Mapping[str, Sequence[Entry]]) -> None:
+        """Take these in, by conversation."""
+        ...
 
 
 class Rebuilt(EntryConsumer, Protocol):

@@ -1,16 +1,17 @@
 """Flags of replies and the digests of a doctor's last ones, in MongoDB. Digests are keyed: no word can be guessed from one."""
 
+from collections.abc import Collection as Several
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from consult.domain.fairness import REMEMBERED, REPLY_FLAGS, Flaw, ReplyFlag, Said
 from server.kernel.crypto import HospitalKeys, Keyring
-from server.kernel.mongo import Collection, Database, Document
+from server.kernel.mongo import Collection, Database, Document, upsert_guarded
 from server.kernel.outbox import OUTBOX_INDEX, Event, to_outbox
 
 REPLY_DIGESTS: Final = "reply_digests"
@@ -35,20 +36,25 @@ class MongoFairness:
     async def digest(self, hospital_id: str, words: str) -> bytes:
         return (await self._keyring.hospital(hospital_id)).blind(words, field=_WORDS)
 
-    async def list_said(self, hospital_id: str, doctor_id: str) -> list[Said]:
-        document = await self._digests.find_one({"_id": doctor_id, "hospital_id": hospital_id}) or {}
-        return [Said(item["order_id"], bytes(item["digest"])) for item in document.get("items", [])]
+    async def list_said(self, hospital_ids: Several[str], doctor_ids: Several[str]) -> dict[str, list[Said]]:
+        cursor = self._digests.find({"_id": {"$in": list(doctor_ids)}, "hospital_id": {"$in": list(hospital_ids)}})
+        return {
+            document["_id"]: [Said(item["order_id"], bytes(item["digest"])) for item in document["items"]]
+            for document in await cursor.to_list()
+        }
 
-    async def remember(self, hospital_id: str, doctor_id: str, said: Said) -> None:
-        item = {"order_id": said.order_id, "digest": said.digest}
-        try:
-            await self._digests.update_one(
-                {"_id": doctor_id, "hospital_id": hospital_id, "items": {"$ne": item}},
-                {"$push": {"items": {"$each": [item], "$slice": -REMEMBERED}}},
-                upsert=True,
+    async def remember(self, said: Mapping[tuple[str, str], Sequence[Said]]) -> None:
+        updates = []
+        for (hospital_id, doctor_id), fresh in said.items():
+            items = [{"order_id": each.order_id, "digest": each.digest} for each in fresh]
+            updates.append(
+                UpdateOne(
+                    {"_id": doctor_id, "hospital_id": hospital_id, "items": {"$nin": items}},
+                    {"$push": {"items": {"$each": items, "$slice": -REMEMBERED}}},
+                    upsert=True,
+                )
             )
-        except DuplicateKeyError:
-            return  # it is remembered
+        await upsert_guarded(self._digests, updates)
 
     async def insert(self, flag: ReplyFlag, event: Event) -> None:
         keys = await self._keyring.hospital(flag.hospital_id)

@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Final
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.errors import DuplicateKeyError
 
 from consult.domain.notices import Notice, NoticeKind
-from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document
+from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document, insert_new
 
 NOTICES: Final = "notices"
 _NEWEST: Final = [("created_at", DESCENDING), ("_id", DESCENDING)]
@@ -25,26 +24,9 @@ class MongoNotices:
     def __init__(self, database: Database) -> None:
         self._notices: Collection = database[NOTICES]
 
-    async def insert(self, notice: Notice) -> bool:
-        try:
-            await self._notices.insert_one(
-                {
-                    "_id": notice.id,
-                    "hospital_id": notice.hospital_id,
-                    "account_id": notice.account_id,
-                    "kind": notice.kind.value,
-                    "title": notice.title,
-                    "text": notice.text,
-                    "order_id": notice.order_id,
-                    "created_at": notice.created_at,
-                    "data": dict(notice.data),
-                    "unread": True,
-                    "read_at": None,
-                }
-            )
-        except DuplicateKeyError:
-            return False
-        return True
+    async def insert(self, notices: Sequence[Notice]) -> set[str]:
+        there = await insert_new(self._notices, [_document(notice) for notice in notices])
+        return {notice.id for notice in notices} - there
 
     async def list_of(self, account_id: str, *, limit: int, after: tuple[datetime, str] | None) -> list[Notice]:
         query: Document = {"account_id": account_id}
@@ -76,6 +58,22 @@ class MongoNotices:
             query | {"unread": True}, {"$set": {"unread": False, "read_at": at}}, comment=ALL_HOSPITALS
         )
         return done.modified_count
+
+
+def _document(notice: Notice) -> Document:
+    return {
+        "_id": notice.id,
+        "hospital_id": notice.hospital_id,
+        "account_id": notice.account_id,
+        "kind": notice.kind.value,
+        "title": notice.title,
+        "text": notice.text,
+        "order_id": notice.order_id,
+        "created_at": notice.created_at,
+        "data": dict(notice.data),
+        "unread": True,
+        "read_at": None,
+    }
 
 
 def _notice_from(document: Document) -> Notice:

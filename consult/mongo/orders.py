@@ -228,8 +228,7 @@ class MongoOrders:
 
     async def show_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> bool:
         done = await self._orders.update_one(
-            {"_id": order_id, "hospital_id": hospital_id, "shown_seq": {"$lt": facts.seq}},
-            [{"$set": _projection(facts, settled)}],
+            {"_id": order_id, "hospital_id": hospital_id, "shown_seq": {"$lt": facts.seq}}, _projection(facts, settled)
         )
         return done.matched_count == 1
 
@@ -237,26 +236,27 @@ class MongoOrders:
         updates = [
             UpdateOne(
                 {"_id": order.id, "hospital_id": order.hospital_id, "shown_seq": {"$lt": facts.seq}},
-                [{"$set": _projection(facts, settled)}],
+                _projection(facts, settled),
             )
             for order, facts, settled in shown
         ]
         await self._orders.bulk_write(updates, ordered=False)
 
-    async def follow_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> bool:
-        key: Document = {"_id": order_id, "hospital_id": hospital_id, "log_seq": {"$lt": facts.seq}}
-        done = await self._orders.update_one(
-            key | {"shown_seq": {"$lt": facts.seq}}, [{"$set": _projection(facts, settled) | {"log_seq": facts.seq}}]
-        )
-        if done.matched_count == 0:
-            done = await self._orders.update_one(key, {"$set": {"log_seq": facts.seq}})
-        return done.matched_count == 1
+    async def follow_logs(self, followed: Sequence[tuple[str, str, LogFacts, Event | None]]) -> None:
+        def key(order_id: str, hospital_id: str, facts: LogFacts) -> Document:
+            return {"_id": order_id, "hospital_id": hospital_id, "log_seq": {"$lt": facts.seq}}
 
-    async def find_log_seq(self, conversation_id: str) -> int | None:
-        document = await self._orders.find_one(
-            {"conversation_id": conversation_id}, projection={"log_seq": True}, comment=ALL_HOSPITALS
-        )
-        return None if document is None else int(document["log_seq"])
+        shown = [
+            UpdateOne(
+                key(order_id, hospital_id, facts) | {"shown_seq": {"$lt": facts.seq}},
+                _projection(facts, settled, log_seq=facts.seq),
+            )
+            for order_id, hospital_id, facts, settled in followed
+        ]
+        done = await self._orders.bulk_write(shown, ordered=False)
+        if done.matched_count < len(followed):  # some show this entry already, or a later one
+            noted = [UpdateOne(key(*each[:3]), {"$set": {"log_seq": each[2].seq}}) for each in followed]
+            await self._orders.bulk_write(noted, ordered=False)
 
     async def find_log_seqs(self, conversation_ids: Iterable[str]) -> dict[str, int]:
         cursor = self._orders.find(
@@ -319,25 +319,29 @@ def _own(actor: Actor) -> Document:
     return {"patient_account": actor.account_id}
 
 
-def _projection(facts: LogFacts, settled: Event | None) -> Document:
-    """What the document takes over from the log, as one stage of an update. `refunded` is the document's own to know."""
-    status = log_status(facts).value
+def _projection(facts: LogFacts, settled: Event | None, **also: int) -> Document | list[Document]:
+    """An update with what the document takes over from the log. `refunded` is the document's own to know."""
     values: Document = {
-        "log": {"$literal": facts_document(facts)},
+        "log": facts_document(facts),
         "shown_seq": facts.seq,
         "expire_at": from_ms(facts.closes_at_ms) if facts.open else None,
         "settle_at": from_ms(facts.settle_due_at_ms) if facts.settle_due_at_ms is not None else None,
-        "status": _refunded_or(status, "$refunded_fen", settled=facts.settled.value if facts.settled else None),
+        "status": log_status(facts).value,
+        **also,
     }
     if facts.doctor is not None:
         doctor = facts.doctor.as_data()
-        values["doctor_id"] = {"$literal": doctor.pop("id")}
-        values["doctor"] = {"$literal": doctor}
+        values["doctor_id"] = doctor.pop("id")
+        values["doctor"] = doctor
+    if facts.settled is None:
+        return {"$set": values}
+    values = {name: {"$literal": value} for name, value in values.items()}
+    values["status"] = _refunded_or(log_status(facts).value, "$refunded_fen", settled=facts.settled.value)
     if settled is not None:
         told = {"$concatArrays": ["$outbox", [{"$literal": to_outbox(settled)}]]}
         first = {"$eq": [{"$ifNull": ["$log.settled", None]}, None]}
         values["outbox"] = {"$cond": [first, told, "$outbox"]}
-    return values
+    return [{"$set": values}]
 
 
 def _refunded_or(status: Any, total: Any, *, settled: Any) -> Document:

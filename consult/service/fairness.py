@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from consult.domain.fairness import REPLY_FLAGS, ReplyFlag, Said, find_flaw, flag_id_of, normalised
+from consult.domain.fairness import REPLY_FLAGS, Flaw, ReplyFlag, Said, find_flaw, flag_id_of, normalised
 from consult.domain.log import ConsultState
 from consult.domain.notices import NoticeKind, notice_of
 from consult.domain.tasks import TaskKind, new_task
@@ -38,15 +38,28 @@ class FairnessService:
     relay: Outboxes
     clock: Clock
 
-    async def look_at(self, entry: Entry, state: ConsultState) -> None:
-        """A reply was followed. Twice is once: the reply's own words are remembered under its own order."""
-        digest = await self.fairness.digest(state.hospital_id, normalised(entry.draft.parts))
-        said = Said(state.order_id, digest)
-        earlier = await self.fairness.list_said(state.hospital_id, state.doctor)
-        flaw = find_flaw(entry.draft.parts, digest, earlier, order_id=state.order_id)
-        await self.fairness.remember(state.hospital_id, state.doctor, said)
-        if flaw is None:
+    async def look_at(self, replies: Sequence[tuple[Entry, ConsultState]]) -> None:
+        """These were followed, each with the state of its order. Twice is once: a reply's own words are remembered under its
+        own order."""
+        if not replies:
             return
+        hospitals, doctors = ({state.hospital_id for _, state in replies}, {state.doctor for _, state in replies})
+        earlier = {doctor: list(said) for doctor, said in (await self.fairness.list_said(hospitals, doctors)).items()}
+        fresh: dict[tuple[str, str], list[Said]] = {}
+        flaws: list[tuple[Entry, ConsultState, Flaw]] = []
+        for entry, state in replies:
+            digest = await self.fairness.digest(state.hospital_id, normalised(entry.draft.parts))
+            said, known = Said(state.order_id, digest), earlier.setdefault(state.doctor, [])
+            if (flaw := find_flaw(entry.draft.parts, digest, known, order_id=state.order_id)) is not None:
+                flaws.append((entry, state, flaw))
+            if said not in known:
+                known.append(said)
+                fresh.setdefault((state.hospital_id, state.doctor), []).append(said)
+        await self.fairness.remember(fresh)
+        for entry, state, flaw in flaws:
+            await self._flag(entry, state, flaw)
+
+    async def _flag(self, entry: Entry, state: ConsultState, flaw: Flaw) -> None:
         flag = ReplyFlag(
             id=flag_id_of(entry.conversation_id, entry.seq),
             hospital_id=state.hospital_id,

@@ -27,8 +27,9 @@ class NoticeService:
     async def tell(self, notices: Iterable[Notice], *, push: bool = True) -> None:
         """Store each; tell the sockets of those that were not told before. `push` False: the caller pushes what is worth it."""
         told = list(notices)
+        fresh = await self.notices.insert(told) if told else ()
         for notice in told:
-            if await self.notices.insert(notice):
+            if notice.id in fresh:
                 self.live.send((notice.account_id,), NOTICE, to_payload(notice_out(notice)))
         if push and self.pushes is not None:
             await self.pushes.tell([occasion_of(notice) for notice in told])

@@ -5,7 +5,7 @@ effect is one that can be taken twice.
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,7 +29,6 @@ _REMEMBERED: Final = 20_000
 class _Effects:
     """What is to be done for the entries that were not followed before."""
 
-    conversation_id: str = ""
     notices: list[Notice] = field(default_factory=list)
     occasions: list[Occasion] = field(default_factory=list)
     replies: list[Entry] = field(default_factory=list)
@@ -41,7 +40,6 @@ class _Effects:
     def take(self, entry: Entry, state: ConsultState) -> None:
         """`state` is the one after the entry."""
         draft = entry.draft
-        self.conversation_id = entry.conversation_id
         at = from_ms(entry.at_ms)
         notices = list(notices_of_entry(entry, state, at))
         self.notices.extend(notices)
@@ -51,6 +49,16 @@ class _Effects:
             self.replies.append(entry)
         first_reply = draft.kind is EntryKind.MESSAGE and draft.role == DOCTOR and len(state.counted) == 1
         self.answered |= first_reply or draft.closes is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """One conversation: where it stood in `log_seq`, how it stands now, what is to be done for it."""
+
+    conversation_id: str
+    begins: int
+    state: ConsultState
+    effects: _Effects
 
 
 class OrderProjection:
@@ -79,39 +87,50 @@ class OrderProjection:
         self._clock = clock
         self._states: OrderedDict[str, ConsultState] = OrderedDict()
 
-    async def consume(self, conversation_id: str, entries: Sequence[Entry]) -> None:
-        """Follow these entries of one conversation, which come in ascending order."""
-        state = self._states.pop(conversation_id, None)
-        followed = state.seq if state is not None else await self._orders.find_log_seq(conversation_id)
-        if followed is None:
-            return
-        told = _Effects()
-        for entry in entries:
-            if state is None or entry.seq > state.seq + 1:
-                state = await self._fill(conversation_id, state, entry.seq - 1, followed, told)
-            if state is None or entry.seq == state.seq + 1:
-                state = self._take(state, entry, followed, told)
-        if state is not None and state.seq > followed:
-            await self._store(state, told)
-        if state is not None:
-            self._remember(conversation_id, state)
+    async def consume(self, runs: Mapping[str, Sequence[Entry]]) -> None:
+        """Follow these entries, which come in ascending order in each conversation."""
+        known = {each: state for each in runs if (state := self._states.pop(each, None)) is not None}
+        stored = await self._find_stored(runs.keys() - known.keys())
+        followed: list[_Followed] = []
+        for conversation_id, entries in runs.items():
+            begins = known[conversation_id].seq if conversation_id in known else stored.get(conversation_id)
+            if begins is not None:
+                followed.append(await self._follow(conversation_id, entries, known.get(conversation_id), begins))
+        await self._store([each for each in followed if each.state.seq > each.begins])
+        self._remember(followed)
 
     async def catch_up(self, conversation_id: str) -> None:
         """Follow whatever has not been followed of this conversation."""
         followed = self._states[conversation_id].seq if conversation_id in self._states else 0
         page = await self._log.read_entries(conversation_id, after_seq=followed, limit=_PAGE)
         while page.entries:
-            await self.consume(conversation_id, page.entries)
+            await self.consume({conversation_id: page.entries})
             if not page.more:
                 return
             page = await self._log.read_entries(conversation_id, after_seq=page.entries[-1].seq, limit=_PAGE)
 
     async def find_log_seqs(self, conversation_ids: Collection[str]) -> Mapping[str, int]:
         """Up to which entry each is followed, for the follower."""
-        return await self._orders.find_log_seqs(conversation_ids)
+        known = {each: self._states[each].seq for each in conversation_ids if each in self._states}
+        return {**known, **await self._find_stored(set(conversation_ids) - known.keys())}
+
+    async def _find_stored(self, conversation_ids: Collection[str]) -> Mapping[str, int]:
+        return await self._orders.find_log_seqs(conversation_ids) if conversation_ids else {}
+
+    async def _follow(
+        self, conversation_id: str, entries: Sequence[Entry], state: ConsultState | None, begins: int
+    ) -> _Followed:
+        effects = _Effects()
+        for entry in entries:
+            if state is None or entry.seq > state.seq + 1:
+                state = await self._fill(conversation_id, state, entry.seq - 1, begins, effects)
+            if state is None or entry.seq == state.seq + 1:
+                state = self._take(state, entry, begins, effects)
+        assert state is not None, "there was an entry"
+        return _Followed(conversation_id, begins, state, effects)
 
     async def _fill(
-        self, conversation_id: str, state: ConsultState | None, up_to: int, followed: int, told: _Effects
+        self, conversation_id: str, state: ConsultState | None, up_to: int, begins: int, effects: _Effects
     ) -> ConsultState | None:
         while (seq := state.seq if state is not None else 0) < up_to:
             page = await self._log.read_entries(conversation_id, after_seq=seq, limit=_PAGE)
@@ -119,39 +138,51 @@ class OrderProjection:
                 break
             for entry in page.entries:
                 if entry.seq <= up_to:
-                    state = self._take(state, entry, followed, told)
+                    state = self._take(state, entry, begins, effects)
         return state
 
-    def _take(self, state: ConsultState | None, entry: Entry, followed: int, told: _Effects) -> ConsultState:
+    def _take(self, state: ConsultState | None, entry: Entry, begins: int, effects: _Effects) -> ConsultState:
         before = None if state is None else state.referral
         state = fold(state, entry)
-        if entry.seq > followed:
-            told.take(entry, state)
+        if entry.seq > begins:
+            effects.take(entry, state)
             came_to_nothing = state.referral is None and before is not None and state.doctor != before.doctor.id
             if came_to_nothing and before is not None and before.place_day is not None:
-                told.given_back.append((before.doctor.id, before.place_day))
+                effects.given_back.append((before.doctor.id, before.place_day))
         return state
 
-    async def _store(self, state: ConsultState, told: _Effects) -> None:
-        facts = facts_of(state)
-        if told.opened:
-            await self._reminders.plan(state, told.conversation_id)
-        await self._notices.tell(told.notices, push=False)
+    async def _store(self, followed: Sequence[_Followed]) -> None:
+        """What most entries cause is written for all in one go; what few cause, by itself."""
+        if not followed:
+            return
+        for each in followed:
+            await self._rare_effects(each.state, each.effects, each.conversation_id)
+        await self._notices.tell([notice for each in followed for notice in each.effects.notices], push=False)
         if self._notices.pushes is not None:
-            await self._notices.pushes.tell(told.occasions)
-        for reply in told.replies:
-            await self._fairness.look_at(reply, state)
-        if told.answered:
-            await self._reminders.settled(state)
-        for doctor_id, day in told.given_back:
-            await self._places.free(state.hospital_id, doctor_id, day, state.order_id)
-        event = settled_event(state.order_id, state.hospital_id, facts, self._clock.now())
-        await self._orders.follow_log(state.order_id, state.hospital_id, facts, event)
-        if event is not None:
-            self._relay.soon(ORDERS, state.order_id, state.hospital_id)
+            await self._notices.pushes.tell([occasion for each in followed for occasion in each.effects.occasions])
+        await self._fairness.look_at([(reply, each.state) for each in followed for reply in each.effects.replies])
+        now = self._clock.now()
+        shown = []
+        for state in (each.state for each in followed):
+            facts = facts_of(state)
+            event = settled_event(state.order_id, state.hospital_id, facts, now)
+            shown.append((state.order_id, state.hospital_id, facts, event))
+        await self._orders.follow_logs(shown)
+        for order_id, hospital_id, _, event in shown:
+            if event is not None:
+                self._relay.soon(ORDERS, order_id, hospital_id)
 
-    def _remember(self, conversation_id: str, state: ConsultState) -> None:
-        """Only after everything of it is stored: what failed is begun again from what is stored."""
-        self._states[conversation_id] = state
+    async def _rare_effects(self, state: ConsultState, effects: _Effects, conversation_id: str) -> None:
+        if effects.opened:
+            await self._reminders.plan(state, conversation_id)
+        if effects.answered:
+            await self._reminders.settled(state)
+        for doctor_id, day in effects.given_back:
+            await self._places.free(state.hospital_id, doctor_id, day, state.order_id)
+
+    def _remember(self, followed: Iterable[_Followed]) -> None:
+        """Only after everything of them is stored: what failed is begun again from what is stored."""
+        for each in followed:
+            self._states[each.conversation_id] = each.state
         while len(self._states) > _REMEMBERED:
             self._states.popitem(last=False)

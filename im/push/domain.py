@@ -72,6 +72,14 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """A subscription as far as who tells something need know. `connected_by`: processes that held a socket of its session."""
+
+    id: str
+    connected_by: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Occasion:
     """Something that an account should hear of: `cause` is its id. `text` is one of our own sentences, never a person's. `seq`
     is that of a message: who has it needs no push."""

@@ -7,19 +7,17 @@ from typing import Any, Final
 
 import orjson
 from pymongo import ASCENDING, IndexModel
-from pymongo.errors import BulkWriteError
 
-from im.push.domain import Channel, Occasion, Row, RowState, Subscription
+from im.push.domain import Channel, Occasion, Reached, Row, RowState, Subscription
 from server.kernel.actor import PLATFORM, Role
 from server.kernel.crypto import HospitalKeys, Keyring
-from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document, Indexes
+from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document, Indexes, insert_new
 
 SUBSCRIPTIONS: Final = "push_subscriptions"
 PUSHES: Final = "pushes"
 PROCESSES: Final = "socket_processes"
 _ADDRESS: Final = "push_subscriptions.address"
 _MOST_DEVICES: Final = 20
-_DUPLICATE: Final = 11000
 _FORGOTTEN_AFTER: Final = timedelta(hours=1)
 
 INDEXES: Final[Indexes] = {
@@ -88,9 +86,16 @@ class MongoSubscriptions:
     async def remove_session(self, session_id: str) -> None:
         await self._subscriptions.delete_many({"session_id": session_id}, comment=ALL_HOSPITALS)
 
-    async def list_of(self, account_id: str) -> Sequence[Subscription]:
-        cursor = self._subscriptions.find({"account_id": account_id}, limit=_MOST_DEVICES, comment=ALL_HOSPITALS)
-        return [found for document in await cursor.to_list() if (found := await self._open(document)) is not None]
+    async def list_reached(self, account_ids: Several[str]) -> Mapping[str, Sequence[Reached]]:
+        fields = {"account_id": True, "connected_by": True}
+        query = {"account_id": {"$in": list(account_ids)}}
+        cursor = self._subscriptions.find(query, projection=fields, comment=ALL_HOSPITALS)
+        found: dict[str, list[Reached]] = {account_id: [] for account_id in account_ids}
+        async for document in cursor:
+            of_account = found[document["account_id"]]
+            if len(of_account) < _MOST_DEVICES:
+                of_account.append(Reached(document["_id"], frozenset(document["connected_by"])))
+        return found
 
     async def connected(self, process_id: str, session_ids: Several[str]) -> None:
         await self._subscriptions.update_many(
@@ -161,13 +166,7 @@ class MongoPushes:
         self._rows: Collection = database[PUSHES]
 
     async def insert(self, rows: Sequence[Row]) -> None:
-        if not rows:
-            return
-        try:
-            await self._rows.insert_many([_document(row) for row in rows], ordered=False)
-        except BulkWriteError as error:
-            if any(failed["code"] != _DUPLICATE for failed in error.details["writeErrors"]):
-                raise
+        await insert_new(self._rows, [_document(row) for row in rows])
 
     async def list_due(self, subscription_id: str, now: datetime, limit: int) -> Sequence[Row]:
         query = {"subscription_id": subscription_id, "waiting": True, "due_at": {"$lte": now}}

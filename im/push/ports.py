@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from im.domain import Marks
-from im.push.domain import Occasion, Push, Row, RowState, Subscription
+from im.push.domain import Occasion, Push, Reached, Row, RowState, Subscription
 from server.kernel.actor import Actor
 
 
@@ -52,7 +52,9 @@ class SubscriptionRepository(Protocol):
 
     async def remove_session(self, session_id: str) -> None: ...
 
-    async def list_of(self, account_id: str) -> Sequence[Subscription]: ...
+    async def list_reached(self, account_ids: Collection[str]) -> Mapping[str, Sequence[Reached]]:
+        """Those of each of these accounts."""
+        ...
 
     async def connected(self, process_id: str, session_ids: Collection[str]) -> None: ...
 

@@ -16,6 +16,7 @@ from im.push.domain import (
     Known,
     Occasion,
     Plan,
+    Reached,
     Row,
     RowState,
     Subscription,
@@ -109,14 +110,16 @@ class PushService:
         """
         now = self.clock.now()
         fresh = [occasion for occasion in occasions if now - occasion.at < WORTH]
-        found = {account: await self.subscriptions.list_of(account) for account in {each.account_id for each in fresh}}
-        alive = await self.subscriptions.alive_processes(now) if fresh else frozenset()
+        if not fresh:
+            return
+        found = await self.subscriptions.list_reached({each.account_id for each in fresh})
+        alive = await self.subscriptions.alive_processes(now)
 
-        def row_of(occasion: Occasion, subscription: Subscription) -> Row:
-            row = Row(row_id_of(occasion, subscription.id), subscription.id, occasion, now)
-            return row if alive.isdisjoint(subscription.connected_by) else replace(row, due_at=now + GRACE, looked_at=now)
+        def row_of(occasion: Occasion, reached: Reached) -> Row:
+            row = Row(row_id_of(occasion, reached.id), reached.id, occasion, now)
+            return row if alive.isdisjoint(reached.connected_by) else replace(row, due_at=now + GRACE, looked_at=now)
 
-        rows = [row_of(occasion, subscription) for occasion in fresh for subscription in found[occasion.account_id]]
+        rows = [row_of(occasion, reached) for occasion in fresh for reached in found[occasion.account_id]]
         await self.rows.insert(rows)
         for subscription_id in {row.subscription_id for row in rows if row.looked_at is None}:
             self.queue.request(SEND, subscription_id)

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from im.domain import Draft, Entry, EntryKind
@@ -30,6 +31,9 @@ TERM_BYTES: Final = 8
 _FIELD: Final = "messages.pair"
 _TOO_MANY: Final = "too many"
 """No pair has this many characters: what stands for a message with more pairs than are kept."""
+
+_REMEMBERED: Final = 50_000
+"""Pairs whose term is not made anew: people use few pairs most of the time."""
 
 _WORD: Final = re.compile(r"[^\W_]+")
 
@@ -75,6 +79,17 @@ class TermEntry:
     seq: int
     terms: tuple[bytes, ...]
     corrects: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TermRun:
+    """What is kept of a run of entries of one conversation, that ends at `log_seq`. `recalls`: messages that it took back."""
+
+    conversation_id: str
+    hospital_id: str
+    entries: tuple[TermEntry, ...]
+    recalls: tuple[int, ...]
+    log_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +148,16 @@ def term_entry_of(entry: Entry, keys: HospitalKeys) -> TermEntry | None:
 
 def terms_of(pairs: Sequence[str] | frozenset[str], keys: HospitalKeys) -> tuple[bytes, ...]:
     """The keyed form, in an order that says nothing of the pairs'."""
-    return tuple(sorted(keys.blind(pair, field=_FIELD)[:TERM_BYTES] for pair in pairs))
+    return tuple(sorted(_term(pair, keys) for pair in pairs))
 
 
 def too_many(keys: HospitalKeys) -> bytes:
-    return keys.blind(_TOO_MANY, field=_FIELD)[:TERM_BYTES]
+    return _term(_TOO_MANY, keys)
+
+
+@lru_cache(_REMEMBERED)
+def _term(pair: str, keys: HospitalKeys) -> bytes:
+    return keys.blind(pair, field=_FIELD)[:TERM_BYTES]
 
 
 def _pairs(word: str) -> list[str]:

@@ -1,7 +1,10 @@
 """Search terms in MongoDB: one document a message, and one a conversation that says how far its log was read.
 
-`_id` is the message's own place in the log, number 0 the conversation's; so a conversation is one range here too, and all that
-entries change is one ordered write that ends with the note that they were read.
+`_id` is the message's own place in the log, number 0 the conversation's; so a conversation is one range here too. What entries
+change is two writes: the new messages, then what was taken back and the note that all this was read.
+
+The terms have no index: it would take as many keys a message as it has pairs, a hundred times what all else costs, and a search
+looks into so few conversations at once that reading their messages' terms is as quick.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,10 +13,10 @@ from typing import Any, Final
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
 from im.codec import LAST_SEQ
-from im.search.domain import SEARCH_TERMS, Candidate, Scoped, Sought, TermEntry, terms_of, too_many
+from im.search.domain import SEARCH_TERMS, Candidate, Scoped, Sought, TermEntry, TermRun, terms_of, too_many
 from server.kernel.crypto import Keyring
 from server.kernel.ids import id_bytes
-from server.kernel.mongo import ALL_HOSPITALS, Database, Document, Indexes
+from server.kernel.mongo import ALL_HOSPITALS, Database, Document, Indexes, insert_new
 from server.kernel.mongo import Collection as MongoCollection
 from server.kernel.streams import parse_position, position
 
@@ -21,7 +24,7 @@ _WHERE: Final = [("hospital_id", ASCENDING), ("conversation", ASCENDING)]
 
 INDEXES: Final[Indexes] = {
     SEARCH_TERMS: [
-        IndexModel([*_WHERE, ("terms", ASCENDING)]),
+        IndexModel([*_WHERE, ("_id", DESCENDING)]),
         IndexModel(
             [*_WHERE, ("corrects", ASCENDING)], name="corrections", partialFilterExpression={"corrects": {"$type": "number"}}
         ),
@@ -41,32 +44,16 @@ class MongoTerms:
         cursor = self._terms.find({"_id": {"$in": heads}}, comment=ALL_HOSPITALS)
         return {document["_id"][:16].hex(): document["log_seq"] for document in await cursor.to_list()}
 
-    async def write(
-        self, conversation_id: str, hospital_id: str, entries: Sequence[TermEntry], recalls: Sequence[int], log_seq: int
-    ) -> None:
-        conversation = id_bytes(conversation_id)
-
-        def key(seq: int) -> Document:
-            return {"_id": position(conversation, seq), "hospital_id": hospital_id}
-
-        updates = [
-            UpdateOne(
-                key(entry.seq),
-                {
-                    "$setOnInsert": {
-                        "conversation": conversation,
-                        "terms": list(entry.terms),
-                        "corrects": entry.corrects,
-                        "recalled": False,
-                    }
-                },
-                upsert=True,
-            )
-            for entry in entries
-        ]
-        updates += [UpdateOne(key(seq), {"$set": {"recalled": True}}) for seq in recalls]
-        updates.append(UpdateOne(key(0), {"$max": {"log_seq": log_seq}}, upsert=True))
-        await self._terms.bulk_write(updates, ordered=True)
+    async def write(self, runs: Sequence[TermRun]) -> None:
+        messages, notes = [], []
+        for run in runs:
+            conversation = id_bytes(run.conversation_id)
+            messages += [_document(conversation, run.hospital_id, entry) for entry in run.entries]
+            notes += [UpdateOne(_key(conversation, run.hospital_id, seq), {"$set": {"recalled": True}}) for seq in run.recalls]
+            read = {"$max": {"log_seq": run.log_seq}}
+            notes.append(UpdateOne(_key(conversation, run.hospital_id, 0), read, upsert=True))
+        await insert_new(self._terms, messages)
+        await self._terms.bulk_write(notes, ordered=False)
 
     async def forget(self, conversation_id: str, hospital_id: str) -> None:
         conversation = id_bytes(conversation_id)
@@ -93,9 +80,8 @@ class MongoTerms:
         branches: list[Document] = []
         for hospital_id, conversations in by_hospital.items():
             keys = await self._keyring.hospital(hospital_id)
-            where = {"hospital_id": hospital_id, "conversation": {"$in": conversations}}
-            branches.append(where | {"terms": {"$all": list(terms_of(sought.pairs, keys))}})
-            branches.append(where | {"terms": too_many(keys)})
+            held = [{"terms": {"$all": list(terms_of(sought.pairs, keys))}}, {"terms": too_many(keys)}]
+            branches.append({"hospital_id": hospital_id, "conversation": {"$in": conversations}, "$or": held})
         return branches
 
     async def _corrections(self, found: Sequence[Mapping[str, Any]]) -> dict[tuple[bytes, int], int]:
@@ -109,6 +95,19 @@ class MongoTerms:
         }
         cursor = self._terms.find(query, projection={"corrects": True}, sort=[("_id", ASCENDING)])
         return {(document["_id"][:16], document["corrects"]): parse_position(document["_id"])[1] async for document in cursor}
+
+
+def _key(conversation: bytes, hospital_id: str, seq: int) -> Document:
+    return {"_id": position(conversation, seq), "hospital_id": hospital_id}
+
+
+def _document(conversation: bytes, hospital_id: str, entry: TermEntry) -> Document:
+    return _key(conversation, hospital_id, entry.seq) | {
+        "conversation": conversation,
+        "terms": list(entry.terms),
+        "corrects": entry.corrects,
+        "recalled": False,
+    }
 
 
 def _candidate(document: Mapping[str, Any], corrections: Mapping[tuple[bytes, int], int]) -> Candidate:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from im.domain import Entry, EntryPage, Snapshot
-from im.search.domain import Candidate, Place, Scoped, Sought, TermEntry
+from im.search.domain import Candidate, Place, Scoped, Sought, TermRun
 from server.kernel.actor import Actor
 
 
@@ -13,10 +13,8 @@ class TermRepository(Protocol):
 
     async def find_log_seqs(self, conversation_ids: Collection[str]) -> Mapping[str, int]: ...
 
-    async def write(
-        self, conversation_id: str, hospital_id: str, entries: Sequence[TermEntry], recalls: Sequence[int], log_seq: int
-    ) -> None:
-        """Keep these, note which were taken back, and note that everything up to `log_seq` was."""
+    async def write(self, runs: Sequence[TermRun]) -> None:
+        """Keep these, note which were taken back, and note up to where the log was read."""
         ...
 
     async def forget(self, conversation_id: str, hospital_id: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from im.domain import Entry, EntryKind
-from im.search.domain import term_entry_of
+from im.search.domain import TermRun, term_entry_of
 from im.search.ports import Hospitals, TermRepository
 from server.kernel.crypto import Keyring
 
@@ -26,14 +26,17 @@ class SearchTerms:
     async def find_log_seqs(self, conversation_ids: Collection[str]) -> Mapping[str, int]:
         return await self._terms.find_log_seqs(conversation_ids)
 
-    async def consume(self, conversation_id: str, entries: Sequence[Entry]) -> None:
+    async def consume(self, runs: Mapping[str, Sequence[Entry]]) -> None:
+        await self._terms.write([await self._run(conversation_id, entries) for conversation_id, entries in runs.items()])
+
+    async def _run(self, conversation_id: str, entries: Sequence[Entry]) -> TermRun:
         hospital_id = await self._hospital(conversation_id)
         keys = await self._keyring.hospital(hospital_id)
-        kept = [made for entry in entries if (made := term_entry_of(entry, keys)) is not None]
-        recalls = [
+        kept = tuple(made for entry in entries if (made := term_entry_of(entry, keys)) is not None)
+        recalls = tuple(
             entry.draft.recalls for entry in entries if entry.draft.kind is EntryKind.RECALL and entry.draft.recalls is not None
-        ]
-        await self._terms.write(conversation_id, hospital_id, kept, recalls, entries[-1].seq)
+        )
+        return TermRun(conversation_id, hospital_id, kept, recalls, entries[-1].seq)
 
     async def forget(self, conversation_id: str) -> None:
         """Before everything of it comes again."""

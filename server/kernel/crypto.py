@@ -176,6 +176,8 @@ class Keyring:
     async def preload_conversations(self, conversation_ids: Sequence[str]) -> None:
         """Fetch the keys of these in one go; one that is not there is missing, as it is for `conversation`."""
         names = {f"conversation:{each}": each for each in conversation_ids if each not in self._conversations}
+        if not names:
+            return
         cursor = self._keys.find({"_id": {"$in": list(names)}}, comment=ALL_HOSPITALS)
         for document in await cursor.to_list():
             hospital = await self.hospital(document["hospital_id"])

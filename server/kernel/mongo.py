@@ -7,10 +7,11 @@ from datetime import UTC
 from typing import Any
 
 from bson.codec_options import CodecOptions
-from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
+from pymongo import AsyncMongoClient, IndexModel, ReadPreference, UpdateOne, WriteConcern
 from pymongo.asynchronous import pool, topology
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError
 from pymongo.read_concern import ReadConcern
 
 Document = dict[str, Any]
@@ -24,6 +25,8 @@ DATABASE = "yunzhen"
 ALL_HOSPITALS = "all-hospitals"
 """The `comment` of a query that crosses hospitals on purpose (a sweep, a patient's own things). A test fails on any other
 query of a hospital's collection whose filter does not name the hospital."""
+
+_DUPLICATE_KEY = 11000
 
 
 async def _wait_in_this_task(condition: Any, timeout: float | None) -> bool:
@@ -71,3 +74,30 @@ def database(client: AsyncMongoClient[Document], name: str | None = None) -> Dat
         read_concern=ReadConcern("majority"),
         read_preference=ReadPreference.PRIMARY,
     )
+
+
+async def insert_new(collection: Collection, documents: Sequence[Document]) -> set[Any]:
+    """Insert these in one go; one whose id is there stays as it was. Returns the ids that were there."""
+    try:
+        if documents:
+            await collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        return {documents[failed["index"]]["_id"] for failed in _duplicates(error)}
+    return set()
+
+
+async def upsert_guarded(collection: Collection, updates: Sequence[UpdateOne]) -> None:
+    """Upserts whose filter holds a guard besides the id, in one go: where the document is there, not as guarded, nothing."""
+    try:
+        if updates:
+            await collection.bulk_write(updates, ordered=False)
+    except BulkWriteError as error:
+        _duplicates(error)
+
+
+def _duplicates(error: BulkWriteError) -> Sequence[Mapping[str, Any]]:
+    """What failed because its id is there. Raises the error itself where anything else failed."""
+    failed: Sequence[Mapping[str, Any]] = error.details["writeErrors"]
+    if error.details["writeConcernErrors"] or any(each["code"] != _DUPLICATE_KEY for each in failed):
+        raise error
+    return failed

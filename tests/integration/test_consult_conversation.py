@@ -302,11 +302,11 @@ async def test_the_projection_takes_entries_twice_in_gaps_and_from_the_middle(wo
             {"_id": case.id}, {"$set": {"log_seq": 0, "shown_seq": 0, "log": None, "status": "awaiting_doctor"}}
         )
         projection = other.consult.projection
-        await projection.consume(conversation_id, entries[3:5])
+        await projection.consume({conversation_id: entries[3:5]})
         assert (await case.stored())["log_seq"] == 5
-        await projection.consume(conversation_id, entries[:2])
+        await projection.consume({conversation_id: entries[:2]})
         assert (await case.stored())["log_seq"] == 5
-        await projection.consume(conversation_id, entries[-1:])
+        await projection.consume({conversation_id: entries[-1:]})
         await world.deliver()
     again = await case.stored()
     assert {k: again[k] for k in ("log_seq", "shown_seq", "log", "status")} == {

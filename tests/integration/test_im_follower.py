@@ -25,9 +25,13 @@ class Projection:
     async def find_log_seqs(self, conversation_ids):
         return {each: self.seqs[each] for each in conversation_ids if each in self.seqs}
 
-    async def consume(self, conversation_id, entries):
-        if conversation_id in self.failing:
+    async def consume(self, runs):
+        if not self.failing.isdisjoint(runs):
             raise RuntimeError("consumer")
+        for conversation_id, entries in runs.items():
+            self.take(conversation_id, entries)
+
+    def take(self, conversation_id, entries):
         numbers = [entry.seq for entry in entries]
         assert numbers == list(range(self.seqs.get(conversation_id, 0) + 1, numbers[-1] + 1))
         self.calls.append((conversation_id, numbers))

@@ -173,7 +173,7 @@ async def test_entries_that_come_again_in_any_order_change_nothing(world: World)
     before = await world.database[SEARCH_TERMS].find({}, sort=[("_id", 1)]).to_list()
     entries = (await world.log.read_entries(talk, after_seq=0)).entries
     for again in (entries, entries[:2], entries[1:3], entries):
-        await world.terms.consume(talk, again)
+        await world.terms.consume({talk: again})
     assert await world.database[SEARCH_TERMS].find({}, sort=[("_id", 1)]).to_list() == before
 
 
