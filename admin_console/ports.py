@@ -15,8 +15,7 @@ from admin_console.domain.traces import Findings
 from billing.domain import Payment, PostingSet, Refund
 from consult.domain.order import Order
 from ehr_view.domain.access import RecordView
-from ehr_view.hl7.domain import HeldMessage
-from ehr_view.hl7.service import Repair
+from ehr_view.hl7.domain import HeldMessage, Repair
 from im.domain import EntryPage, Snapshot
 from server.kernel.actor import Actor
 

@@ -6,8 +6,7 @@ from typing import Final
 from admin_console.domain.access import View
 from admin_console.ports import Hl7Intake
 from admin_console.service.guard import Guard
-from ehr_view.hl7.domain import HeldMessage
-from ehr_view.hl7.service import Repair
+from ehr_view.hl7.domain import HeldMessage, Repair
 from server.kernel.actor import Actor
 from server.kernel.audit import Audit
 from server.kernel.clock import Clock

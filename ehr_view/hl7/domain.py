@@ -136,3 +136,12 @@ def is_same_person(person: PersonFacts, patient: PatientRef) -> bool:
 
 def _plain(name: str) -> str:
     return "".join(name.split()).replace("•", "·").casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What became of a failed message that was taken again."""
+
+    message_id: str
+    is_accepted: bool
+    reason: str = ""

@@ -8,7 +8,7 @@ answer either, and the sender sends again.
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
@@ -25,6 +25,7 @@ from ehr_view.hl7.domain import (
     Identity,
     MessageStatus,
     PersonFacts,
+    Repair,
 )
 from ehr_view.hl7.mapping import arrivals_of
 from ehr_view.hl7.message import Hl7Refused, Message, acknowledge, header_of, parse
@@ -43,15 +44,6 @@ _BIG_SEGMENTS: Final = 200
 _KIND: Final = re.compile(r"[A-Z0-9]{3}(\^[A-Z0-9]{3})?")
 _NO_ROOM: Final = Hl7Refused("repair.no_room")
 _SENDER: Final = "hl7"
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """What became of a failed message that was taken again."""
-
-    message_id: str
-    is_accepted: bool
-    reason: str = ""
 
 
 class Intake:

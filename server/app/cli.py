@@ -111,7 +111,7 @@ def simulators() -> None:
 @main.command()
 def migrate() -> None:
     """Bring the database to this version."""
-    from server.app.commands import migrate_database
+    from server.app.prepare import migrate_database
 
     _run(migrate_database(_settings("migrate")))
 
@@ -127,9 +127,9 @@ def restore() -> None:
 @main.command()
 def demo() -> None:
     """Fill an empty database with demo data, and write `demo.json`."""
-    from server.app.commands import seed
+    from server.app.prepare import prepare
 
-    _run(seed(_settings("demo")))
+    _run(prepare(_settings("demo")))
 
 
 @checks.callback()

@@ -1,4 +1,4 @@
-"""What operators run by hand: migrations, demo, checks, proofs, schemas. Each returns an exit code."""
+"""What operators run by hand: checks, proofs, schemas. Each returns an exit code."""
 
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -17,10 +17,9 @@ from rich.table import Table
 
 from admin_console.domain.traces import MAX_PICTURE_BYTES, TracedView
 from ehr_view.domain.access import view_text
-from server.app.demo import DemoServices, seed_demo
 from server.app.embedded import databases
 from server.app.hl7 import failed_lines, retry_lines
-from server.app.migrations import OUTBOXES, is_current, migrate, raise_epoch
+from server.app.migrations import is_current, raise_epoch
 from server.app.schemas import schema_files
 from server.app.settings import Settings
 from server.app.wiring import Addresses, Product, product
@@ -45,28 +44,6 @@ async def _product(settings: Settings) -> AsyncIterator[Product]:
         product(settings, Addresses(found.mongo_url, found.redis_url), listens=False) as made,
     ):
         yield made
-
-
-async def migrate_database(settings: Settings) -> int:
-    async with _product(settings) as made:
-        await migrate(made.database)
-    return 0
-
-
-async def seed(settings: Settings) -> int:
-    """Migrate, and fill an empty database with demo data."""
-    async with _product(settings) as made:
-        await migrate(made.database)
-        services = DemoServices(
-            doctors=made.doctors,
-            staff=made.staff,
-            patients=made.patients,
-            patient_accounts=made.patient_accounts,
-            clock=made.clock,
-        )
-        if not await seed_demo(made.database, made.keyring, services, settings, outboxes=OUTBOXES):
-            _out.print("the database holds other data: no demo")
-    return 0
 
 
 async def check_all(settings: Settings) -> int:

@@ -9,8 +9,8 @@ import orjson
 
 from server.kernel.clock import iso
 from simulators.hospital.catalogue import TESTS, WORDS
+from simulators.hospital.dicom import uid
 from simulators.hospital.history import Examination, History, Report, Study, Visit
-from simulators.hospital.images import uid
 from simulators.hospital.people import MRN_SYSTEM, Person
 from simulators.hospital.results import Result, limits
 

@@ -18,10 +18,10 @@ from server.kernel.clock import Clock, iso
 from server.kernel.ids import new_id
 from simulators.hospital import fhir, hl7
 from simulators.hospital.catalogue import PANELS
+from simulators.hospital.dicom import CT_STEP_MM, instance_metadata, uid
 from simulators.hospital.faults import HUGE_LAB_ROWS, HUGE_NOTE_BYTES, Faults, FaultSettings
 from simulators.hospital.fhir import Resource
 from simulators.hospital.history import History, Study, history_on
-from simulators.hospital.images import CT_STEP_MM, instance_metadata, rendered, uid
 from simulators.hospital.people import Person, find_person
 from simulators.shelf import Shelf, Store
 
@@ -255,7 +255,7 @@ class Hospital:
             window = _window(request.query)
         except ValueError:
             return web.Response(status=400)
-        data = await asyncio.to_thread(rendered, study.id, study.modality, study.look, number, study.frames, window)
+        data = await asyncio.to_thread(_draw, study.id, study.modality, study.look, number, study.frames, window)
         return web.Response(body=data, content_type="image/jpeg")
 
     # Levers
@@ -356,6 +356,13 @@ def _instance(study: Study, number: int, person: Person) -> dict[str, Any]:
 
 def _number(study: Study, instance_uid: str) -> int | None:
     return next((n for n in range(1, study.frames + 1) if uid(study.id, 1, n) == instance_uid), None)
+
+
+def _draw(study_id: str, modality: str, look: str, number: int, count: int, window: tuple[float, float] | None) -> bytes:
+    """The drawing libraries come with the first picture: most runs never need them."""
+    from simulators.hospital.images import rendered
+
+    return rendered(study_id, modality, look, number, count, window)
 
 
 def _window(query: MultiMapping[str]) -> tuple[float, float] | None:

@@ -93,3 +93,23 @@ def test_every_package_is_installed_and_type_checked() -> None:
     config = _config()
     assert set(config["mypy"]["packages"].split(",")) == set(_packages())
     assert set(config["options.packages.find"]["include"].split()) == {f"{name}*" for name in _packages()}
+
+
+_DRAWING = frozenset({"numpy", "PIL", "cv2", "av", "skia", "reedsolo"})
+_EDGE = frozenset({"aiohttp", "socketio", "redis", "celery", "requests"})
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("server.app.prepare", _DRAWING | _EDGE),
+        ("server.app.serve", _DRAWING | {"celery"}),
+        ("server.app.outside", _DRAWING | {"pymongo", "redis"}),
+        ("server.app.supervisor", _DRAWING | _EDGE | {"pymongo"}),
+    ],
+)
+def test_a_process_starts_without_what_it_needs_later_or_never(module: str, unwanted: frozenset[str]) -> None:
+    """What all wait for, and what is there many times, must be there soon."""
+    ask = f"import sys, {module}; print(*sorted({set(unwanted)!r} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []

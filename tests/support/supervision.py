@@ -36,8 +36,7 @@ from consult.mongo import MongoOrders
 from consult.rules import ConsultRules
 from consult.service.access import OrderAccess
 from consult.service.conversations import ConsultDirectory
-from ehr_view.hl7.domain import HeldMessage
-from ehr_view.hl7.service import Repair
+from ehr_view.hl7.domain import HeldMessage, Repair
 from ehr_view.mongo import MongoViews
 from im.domain import Opening, SendMessage
 from im.follower import Follower
