@@ -193,9 +193,9 @@ class OrderRepository(Protocol):
         """Once for each refund."""
         ...
 
-    async def show_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> bool:
-        """Lay what the log says over the document, unless it shows a later entry. The event is written with the first
-        entry that settles."""
+    async def show_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> Order | None:
+        """Lay what the log says over the document, unless it shows this entry or a later one: then None. The event is
+        written with the first entry that settles."""
         ...
 
     async def show_logs(self, shown: Sequence[tuple[DueOrder, LogFacts, Event | None]]) -> None:

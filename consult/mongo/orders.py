@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from consult.domain.log import Policy
@@ -226,11 +226,13 @@ class MongoOrders:
         )
         return done.matched_count == 1
 
-    async def show_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> bool:
-        done = await self._orders.update_one(
-            {"_id": order_id, "hospital_id": hospital_id, "shown_seq": {"$lt": facts.seq}}, _projection(facts, settled)
+    async def show_log(self, order_id: str, hospital_id: str, facts: LogFacts, settled: Event | None) -> Order | None:
+        shown = await self._orders.find_one_and_update(
+            {"_id": order_id, "hospital_id": hospital_id, "shown_seq": {"$lt": facts.seq}},
+            _projection(facts, settled),
+            return_document=ReturnDocument.AFTER,
         )
-        return done.matched_count == 1
+        return await self._open(shown)
 
     async def show_logs(self, shown: Sequence[tuple[DueOrder, LogFacts, Event | None]]) -> None:
         updates = [

@@ -146,12 +146,12 @@ class OrderAnnouncer:
         """A failure is logged: the follower writes the projection too, and a client that missed an event asks."""
         try:
             async with self._room:
-                order = await self._orders.find(order_id)
-                if order is None or order.facts is None or order.facts.seq < facts.seq:
-                    event = settled_event(order_id, hospital_id, facts, self._clock.now())
-                    if await self._orders.show_log(order_id, hospital_id, facts, event) and event is not None:
-                        self._relay.soon(ORDERS, order_id, hospital_id)
-                    order = None if order is None else order.with_facts(facts)
+                event = settled_event(order_id, hospital_id, facts, self._clock.now())
+                order = await self._orders.show_log(order_id, hospital_id, facts, event)
+                if order is not None and event is not None:
+                    self._relay.soon(ORDERS, order_id, hospital_id)
+                elif order is None:  # shown already
+                    order = await self._orders.find(order_id)
             if order is not None:
                 self.announce(order)
         except Exception as error:  # whatever it is, it concerns this hint only

@@ -106,7 +106,8 @@ class PushService:
     async def tell(self, occasions: Sequence[Occasion]) -> None:
         """Let these wait for all devices of their accounts; a worker sends them. Twice is once.
 
-        A device that is connected has them already, or soon: it is looked at when its line ends, or after the grace.
+        A device that is connected has them already, or soon: it is looked at when its line ends, or after the grace; of what is
+        told of one conversation at once the last message speaks for all, since whoever has it has those before.
         """
         now = self.clock.now()
         fresh = [occasion for occasion in occasions if now - occasion.at < WORTH]
@@ -119,7 +120,7 @@ class PushService:
             row = Row(row_id_of(occasion, reached.id), reached.id, occasion, now)
             return row if alive.isdisjoint(reached.connected_by) else replace(row, due_at=now + GRACE, looked_at=now)
 
-        rows = [row_of(occasion, reached) for occasion in fresh for reached in found[occasion.account_id]]
+        rows = _without_earlier([row_of(occasion, reached) for occasion in fresh for reached in found[occasion.account_id]])
         await self.rows.insert(rows)
         for subscription_id in {row.subscription_id for row in rows if row.looked_at is None}:
             self.queue.request(SEND, subscription_id)
@@ -250,6 +251,22 @@ class PushService:
 
     async def _record(self, actor: Actor, action: str) -> None:
         await self.audit.record(audit_row(actor, action, subject=actor.session_id or "session", at=self.clock.now()))
+
+
+def _without_earlier(rows: Sequence[Row]) -> list[Row]:
+    """Of the messages of one conversation that wait for one connected device, only the last."""
+    last: dict[tuple[str, str | None], int] = {}
+    for row in rows:
+        if row.looked_at is not None and row.occasion.seq is not None:
+            place = row.subscription_id, row.occasion.conversation_id
+            last[place] = max(last.get(place, 0), row.occasion.seq)
+    return [
+        row
+        for row in rows
+        if row.looked_at is None
+        or row.occasion.seq is None
+        or row.occasion.seq == last[row.subscription_id, row.occasion.conversation_id]
+    ]
 
 
 def _is_held(row: Row, receipt: Receipt | None) -> bool:

@@ -174,6 +174,17 @@ async def test_a_line_that_was_dead_though_it_looked_alive_is_made_up_for(world:
     assert [push.seq for push in world.app.to("phone")] == [2]
 
 
+async def test_of_messages_told_at_once_only_the_last_waits_for_a_device_that_is_connected(world: World) -> None:
+    await world.socket(await world.sign_in("laptop"), True)
+    await world.sign_in("phone")
+    elsewhere = world.message(9, conversation_id="0e" * 16)
+    await world.service.tell([*(world.message(seq) for seq in (3, 2, 4)), elsewhere])
+    waiting = await world.database["pushes"].find({"subscription_id": subscription_id_of(world.account, "laptop")}).to_list()
+    assert {(row["conversation_id"], row["seq"]) for row in waiting} == {(TALK, 4), ("0e" * 16, 9)}
+    await world.service.sweep()
+    assert sorted(push.seq or 0 for push in world.app.to("phone")) == [2, 3, 4, 9]
+
+
 async def test_a_device_that_stays_connected_is_left_alone_after_the_grace(world: World) -> None:
     actor = await world.sign_in("phone")
     await world.socket(actor, True)
