@@ -316,6 +316,13 @@ class OpenOrders(Protocol):
         """Paid orders of these accounts that no entry has closed yet, as far as the documents know."""
         ...
 
+    async def list_open_with_records(self, hospital_id: str, *, limit: int) -> list[str]:
+        """The ids of paid orders that no entry has closed yet and whose patient agrees to record access now, those that end
+        first at the front."""
+        ...
+
+    async def find_all(self, order_ids: Iterable[str]) -> list[Order]: ...
+
 
 class ReminderRepository(Protocol):
     """Ladders of orders. Each write carries its own guard and says whether it took effect."""

@@ -64,6 +64,7 @@ _XML: Final = frozenset(
     {"application/xml", "text/xml", "application/hl7-cda+xml", "application/cda+xml", "application/hl7-v3+xml"}
 )
 _MOST_DEPTH: Final = 5
+TAKEN_BACK: Final = "（医院已撤回）"
 _BREAKS: Final = frozenset({"p", "br", "div", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol"})
 
 
@@ -210,7 +211,7 @@ def note_of_composition(hospital_id: str) -> Callable[[Resource], Record | None]
             occurred_at=instant_of(resource, "date"),
             content=Note(tuple(sections)),
             department=text_of(resource.get("custodian")),
-            author=_names(resource.get("author")),
+            author=names_of(resource.get("author")),
         )
 
     return mapping
@@ -226,7 +227,7 @@ def _sections(value: Any, depth: int) -> Iterable[Section]:
         yield from _sections(section.get("section"), depth + 1)
 
 
-def _names(value: Any) -> str:
+def names_of(value: Any) -> str:
     return "、".join(name for name in (text_of(item) for item in dicts(value)) if name)
 
 
@@ -244,7 +245,7 @@ def note_of_document(hospital_id: str, texts: Mapping[str, str]) -> Callable[[Re
             occurred_at=instant_of(resource, "date"),
             content=Note(split_sections(texts[str(resource["id"])])),
             department=text_of((context or {}).get("practiceSetting")),
-            author=_names(resource.get("author")),
+            author=names_of(resource.get("author")),
         )
 
     return mapping
@@ -389,9 +390,9 @@ def lab_report(hospital_id: str, observations: Mapping[str, Resource]) -> Callab
             form=Form.LAB,
             title=text_of(report.get("code")) or "检验报告",
             occurred_at=instant_of(report, "effectiveDateTime", "effectivePeriod", "issued"),
-            content=LabReport(tuple(items), _names(report.get("specimen")), str(report.get("conclusion") or ""), left_out),
-            department=_names(report.get("performer")),
-            author=_names(report.get("resultsInterpreter")),
+            content=LabReport(tuple(items), names_of(report.get("specimen")), str(report.get("conclusion") or ""), left_out),
+            department=names_of(report.get("performer")),
+            author=names_of(report.get("resultsInterpreter")),
             abnormal=is_abnormal(items),
             critical=is_critical(items),
         )
@@ -404,8 +405,10 @@ def reference_id(reference: Resource) -> str:
 
 
 def items_of(observation: Resource) -> list[LabItem]:
-    """An observation's result, and those of its components."""
+    """An observation's result, and those of its components. Of one that was taken back, a line that says so."""
     name, code = text_of(observation.get("code")), _code(observation.get("code"))
+    if is_dead(observation):
+        return [LabItem(code=code, name=name, value=TAKEN_BACK, unit="", range=Range(), flag=Flag.NORMAL)]
     items = []
     if any(key.startswith("value") for key in observation) or not observation.get("component"):
         items.append(_item(name, code, observation))
@@ -497,8 +500,8 @@ def exam_report(hospital_id: str, observations: Mapping[str, Resource]) -> Calla
                 modality="、".join(sorted(sections)),
                 body_site=next((site for site in sites if site), ""),
             ),
-            department=_names(report.get("performer")),
-            author=_names(report.get("resultsInterpreter")),
+            department=names_of(report.get("performer")),
+            author=names_of(report.get("resultsInterpreter")),
             abnormal=bool(codes_of(report.get("conclusionCode")) & {"A", "AA", "H", "L", "HH", "LL"}),
         )
 

@@ -25,6 +25,7 @@ from ehr_view.domain.records import (
 )
 from ehr_view.errors import RecordIdentityMismatch, RecordSourceUnavailable
 from ehr_view.fhir import FhirClient, FhirFailure, Found, Resource
+from ehr_view.fhir_loose import add_loose
 from ehr_view.fhir_mapping import Mapped, dicts
 from ehr_view.ports import Picture
 
@@ -51,13 +52,17 @@ class FhirHospital:
         self._fhir = fhir
         self._dicomweb = dicomweb
 
+    @property
+    def fhir(self) -> FhirClient:
+        return self._fhir
+
     async def close(self) -> None:
         await self._fhir.close()
         await self._dicomweb.close()
 
     async def fetch_chart(self, hospital_id: str, patient: PatientRef) -> Chart:
         until = self._fhir.deadline()
-        people = await self._find(patient, until)
+        people = await find_people(self._fhir, patient, until)
         if not people:
             return Chart((), is_known=False)
         ids = [str(person["id"]) for person in people]
@@ -71,7 +76,8 @@ class FhirHospital:
         missing += _failures(found)
         own = {kind: _own(part.resources, set(ids), _PARTS[kind], missing) for kind, part in found.items()}
         numbers = frozenset(str(i["value"]) for person in people for i in dicts(person.get("identifier")) if i.get("value"))
-        records, unread = await asyncio.to_thread(_map_all, hospital_id, own, texts, numbers)
+        has_reports = found["DiagnosticReport"].failure is None
+        records, unread = await asyncio.to_thread(_map_all, hospital_id, own, texts, numbers, has_reports=has_reports)
         return Chart(newest_first(records), tuple(_merged([*missing, *unread])))
 
     async def fetch_pictures(
@@ -86,7 +92,7 @@ class FhirHospital:
     async def has_visit(self, patient: PatientRef) -> bool:
         """Whether the hospital has seen this person (a finished encounter). Raises RecordSourceUnavailable."""
         until = self._fhir.deadline()
-        ids = [str(person["id"]) for person in await self._find(patient, until)]
+        ids = [str(person["id"]) for person in await find_people(self._fhir, patient, until)]
         if not ids:
             return False
         found = await self._fhir.search("Encounter", _of(ids), until)
@@ -94,17 +100,6 @@ class FhirHospital:
         if not visits and found.failure is not None:
             raise RecordSourceUnavailable
         return bool(visits)
-
-    async def _find(self, patient: PatientRef, until: float) -> list[Resource]:
-        """The hospital's entries of this person: none, one, or several cards. Raises RecordIdentityMismatch."""
-        system = _SYSTEMS.get(patient.id_type)
-        identifier = f"{system}|{patient.id_number}" if system else patient.id_number
-        found = await self._fhir.search("Patient", {"identifier": identifier}, until, in_body=True)
-        if found.failure is not None and not found.resources:
-            raise RecordSourceUnavailable
-        if not all(is_same_person(person, patient) for person in found.resources):
-            raise RecordIdentityMismatch
-        return found.resources[:5]
 
     async def _part(
         self,
@@ -155,6 +150,19 @@ class FhirHospital:
                 kind, data = str(binary.get("contentType") or kind), binary.get("data")
             words.append(await asyncio.to_thread(mapping.attachment_text, kind, str(data), number))
         return "\n".join(words)
+
+
+async def find_people(fhir: FhirClient, patient: PatientRef, until: float) -> list[Resource]:
+    """The hospital's entries of this person: none, one, or several cards. Raises RecordSourceUnavailable,
+    RecordIdentityMismatch."""
+    system = _SYSTEMS.get(patient.id_type)
+    identifier = f"{system}|{patient.id_number}" if system else patient.id_number
+    found = await fhir.search("Patient", {"identifier": identifier}, until, in_body=True)
+    if found.failure is not None and not found.resources:
+        raise RecordSourceUnavailable
+    if not all(is_same_person(person, patient) for person in found.resources):
+        raise RecordIdentityMismatch
+    return found.resources[:5]
 
 
 def is_same_person(person: Resource, patient: PatientRef) -> bool:
@@ -222,9 +230,15 @@ def _merged(missing: Iterable[Missing]) -> Iterable[Missing]:
 
 
 def _map_all(
-    hospital_id: str, own: Mapping[str, Sequence[Resource]], texts: Mapping[str, str], numbers: frozenset[str]
+    hospital_id: str,
+    own: Mapping[str, Sequence[Resource]],
+    texts: Mapping[str, str],
+    numbers: frozenset[str],
+    *,
+    has_reports: bool,
 ) -> tuple[list[Record], list[Missing]]:
-    """All resources as records. Takes a while for long charts: not for the event loop."""
+    """All resources as records. Takes a while for long charts: not for the event loop. Not `has_reports`: there may be reports
+    that did not come, so that no result is known to stand in none."""
     observations = {str(o.get("id")): o for o in own["Observation"]}
     notes, labs, exams, imaging = Mapped(), Mapped(), Mapped(), Mapped()
     for resource in own["Composition"]:
@@ -237,6 +251,8 @@ def _map_all(
             labs.add(resource, as_lab)
         else:
             exams.add(resource, as_exam)
+    if has_reports:
+        add_loose(labs, hospital_id, own["DiagnosticReport"], own["Observation"])
     for resource in own["ImagingStudy"]:
         imaging.add(resource, mapping.imaging_study(hospital_id, numbers))
     drugs = mapping.prescriptions(hospital_id, own["MedicationRequest"])

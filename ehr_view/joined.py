@@ -25,7 +25,7 @@ from ehr_view.domain.records import (
     newest_first,
 )
 from ehr_view.errors import RecordSourceUnavailable
-from ehr_view.hl7.domain import HeldRecord, Identity, is_same_person
+from ehr_view.hl7.domain import HeldRecord, identity_of, is_same_person
 from ehr_view.hl7.ports import HeldRecords
 from ehr_view.ports import Hospital, Picture
 
@@ -70,10 +70,10 @@ class JoinedHospital:
 
     async def stamp(self, hospital_id: str, patient: PatientRef) -> str:
         """Another text after each message that changed the chart."""
-        return await self.held.stamp(hospital_id, _identity(patient))
+        return await self.held.stamp(hospital_id, identity_of(patient))
 
     async def _sent(self, hospital_id: str, patient: PatientRef) -> Sequence[HeldRecord]:
-        return await self.held.list_of(hospital_id, _identity(patient))
+        return await self.held.list_of(hospital_id, identity_of(patient))
 
     async def _asked(self, hospital_id: str, patient: PatientRef) -> Chart | None:
         """None: it does not answer."""
@@ -81,10 +81,6 @@ class JoinedHospital:
             return await self.asked.fetch_chart(hospital_id, patient)
         except RecordSourceUnavailable:
             return None
-
-
-def _identity(patient: PatientRef) -> Identity:
-    return Identity(patient.id_type, patient.id_number.strip().upper())
 
 
 def _nothing() -> Iterable[Missing]:

@@ -149,6 +149,15 @@ class MongoOrders:
         )
         return [order for document in await cursor.to_list() if (order := await self._open(document)) is not None]
 
+    async def list_open_with_records(self, hospital_id: str, *, limit: int) -> list[str]:
+        cursor = self._orders.find(
+            {"hospital_id": hospital_id, "expire_at": _DATE, "record_access": True},
+            projection={"_id": True},
+            sort=[("expire_at", ASCENDING)],
+            limit=limit,
+        )
+        return [document["_id"] for document in await cursor.to_list()]
+
     async def begin_payment(self, order: Order, payment_id: str, day: str) -> bool:
         room: Document = {"$or": [{"payment_ids": payment_id}, {f"payment_ids.{MOST_PAYMENTS - 1}": {"$exists": False}}]}
         return await self._change(

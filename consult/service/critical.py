@@ -4,7 +4,7 @@ Nothing that is told says anything of health: that there is something, where to 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,8 +13,10 @@ from consult.domain.order import Order
 from consult.domain.tasks import StaffTask, TaskKind, new_task, task_id_of
 from consult.ports import DoctorTexts, Log, OpenOrders, PatientHolders
 from consult.service.notices import NoticeService
+from consult.service.records import person_of
 from consult.service.tasks import TaskService
 from ehr_view.critical.domain import CriticalValue, People, Recipient
+from ehr_view.critical.ports import Watched
 from ehr_view.domain.records import PatientRef
 from ehr_view.hl7.domain import Identity, PersonFacts, is_same_person
 from im.errors import ConversationNotFound
@@ -63,6 +65,24 @@ def _is_of(order: Order, identity: Identity, facts: PersonFacts) -> bool:
         and (document.id_type, document.id_number.upper()) == (identity.id_type, identity.id_number)
         and is_same_person(facts, PatientRef(document.id_type, document.id_number, order.patient.name))
     )
+
+
+@dataclass(slots=True)
+class WatchedOrders:
+    """Implements `ehr_view.critical.ports.WatchedPeople`: consent is asked anew each time, who the patient is only once."""
+
+    orders: OpenOrders
+    _known: dict[str, Watched | None] = field(default_factory=dict, init=False)
+
+    async def list_watched(self, hospital_id: str, *, limit: int) -> Sequence[Watched]:
+        wanted = await self.orders.list_open_with_records(hospital_id, limit=limit)
+        new = [order_id for order_id in wanted if order_id not in self._known]
+        known = {order_id: self._known[order_id] for order_id in wanted if order_id in self._known}
+        for order in await self.orders.find_all(new) if new else ():
+            person = person_of(order.patient)
+            known[order.id] = None if person is None else Watched(order.id, person)
+        self._known = known
+        return [watched for watched in known.values() if watched is not None]
 
 
 @dataclass(slots=True)

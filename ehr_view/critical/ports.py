@@ -1,10 +1,12 @@
 """What critical values need from the outside."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from ehr_view.critical.domain import CriticalValue, People
+from ehr_view.domain.records import PatientRef, Record
 from ehr_view.hl7.domain import Identity
 from server.kernel.outbox import Event
 
@@ -47,6 +49,56 @@ class CriticalPeople(Protocol):
     async def find_people(self, hospital_id: str, identity: Identity, names: tuple[str, ...]) -> People:
         """Whom a result of this person concerns now: decided on freshly read logs. A number alone is not enough: the name must
         be one of these, where there are any."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An open order whose patient agrees that records are asked for."""
+
+    order_id: str
+    patient: PatientRef
+
+
+class WatchedPeople(Protocol):
+    async def list_watched(self, hospital_id: str, *, limit: int) -> Sequence[Watched]:
+        """For whose results the hospital may be asked now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """That something of this patient (the hospital's own id) is new or another. `token` names it in this very form; `at`: when
+    it changed, by the hospital's clock, where it says so."""
+
+    patient_id: str
+    token: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLabs:
+    """Laboratory reports of the last days. `dead_ids`: reports that were taken back. Not `is_whole`: something may be missing
+    that was there before, so that nothing follows from what is not said."""
+
+    records: tuple[Record, ...] = ()
+    dead_ids: tuple[str, ...] = ()
+    is_whole: bool = True
+
+
+class LabFeed(Protocol):
+    """A hospital that is asked again and again what is new. Raises RecordSourceUnavailable; nothing takes longer than 3 s."""
+
+    async def find_ids(self, patient: PatientRef) -> tuple[str, ...]:
+        """The hospital's own ids of this person. Raises RecordIdentityMismatch."""
+        ...
+
+    async def list_changes(self, patient_ids: Sequence[str], since: datetime) -> Sequence[Change]:
+        """What changed of any of these since then."""
+        ...
+
+    async def fetch_labs(self, hospital_id: str, patient_ids: Sequence[str], since: datetime) -> FoundLabs:
+        """All of one person's results that were taken since then."""
         ...
 
 

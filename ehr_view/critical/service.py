@@ -34,10 +34,10 @@ from ehr_view.critical.domain import (
     found_again,
     is_told_by,
 )
-from ehr_view.critical.ports import Alarms, CriticalPeople, CriticalValues, Live, Outboxes
-from ehr_view.domain.records import PatientRef, Record
+from ehr_view.critical.ports import Alarms, CriticalPeople, CriticalValues, FoundLabs, Live, Outboxes
+from ehr_view.domain.records import LabReport, PatientRef, Record
 from ehr_view.errors import CriticalNotFound, CriticalTransitionRefused
-from ehr_view.hl7.domain import Identity, PersonFacts
+from ehr_view.hl7.domain import Identity, PersonFacts, identity_of
 from server.kernel.actor import Actor, system_actor
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock, iso
@@ -103,13 +103,34 @@ class CriticalService:
     def watch_chart(self, hospital_id: str, patient: PatientRef, records: Sequence[Record]) -> None:
         """A chart was fetched: what is fresh in it and cannot wait is raised, in a task of its own."""
         since, now = self.clock.now() - FRESH, self.clock.now()
-        identity = Identity(patient.id_type, patient.id_number.strip().upper())
+        identity = identity_of(patient)
         fresh = [r for r in records if r.occurred_at >= since and find_critical(hospital_id, identity, r, self.limits, now)]
         if fresh:
             person = PersonFacts(identity, (), (patient.name,))
             task = asyncio.create_task(self._watch(hospital_id, identity, person, fresh), name="critical-chart")
             self._watching.add(task)
             task.add_done_callback(self._watching.discard)
+
+    async def review(self, hospital_id: str, patient: PatientRef, found: FoundLabs) -> None:
+        """What the hospital shows of somebody's last days: what is fresh and cannot wait is raised, what it says no longer is
+        withdrawn. What is old was dealt with elsewhere."""
+        since, identity = self.clock.now() - FRESH, identity_of(patient)
+        person = PersonFacts(identity, (), (patient.name,))
+        for record in found.records:
+            content = record.content
+            is_whole = found.is_whole and isinstance(content, LabReport) and not content.left_out
+            if find_critical(hospital_id, identity, record, self.limits, self.clock.now()) is not None:
+                is_news = is_whole or not await self.values.list_of_record(hospital_id, record.id)
+                if record.occurred_at >= since and is_news:
+                    await self.consider(hospital_id, identity, person, record, was_sent=False)
+            elif is_whole:
+                await self._withdraw_record(hospital_id, record.id)
+        for record_id in found.dead_ids:
+            await self._withdraw_record(hospital_id, record_id)
+
+    async def _withdraw_record(self, hospital_id: str, record_id: str) -> None:
+        for value in await self.values.list_of_record(hospital_id, record_id):
+            await self._withdraw(value)
 
     async def close(self) -> None:
         if self._watching:

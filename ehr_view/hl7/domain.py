@@ -124,6 +124,10 @@ def contradicts_itself(person: PersonFacts) -> bool:
     )
 
 
+def identity_of(patient: PatientRef) -> Identity:
+    return Identity(patient.id_type, patient.id_number.strip().upper())
+
+
 def is_same_person(person: PersonFacts, patient: PatientRef) -> bool:
     """Whether a record's person is ours, whose number it has: day of birth, sex and name where both say."""
     if person.birth_date is not None and patient.birth_date is not None and person.birth_date != patient.birth_date:

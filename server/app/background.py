@@ -59,7 +59,9 @@ def _sweeps(settings: Settings, made: Product) -> list[Sweep]:
     async def deliver() -> int:
         return await made.relay.sweep(made.clock.now() - _OUTBOX_PATIENCE)
 
+    polled = [Sweep("critical-results", settings.critical_poll, made.watch.run)] if settings.critical_poll else []
     return [
+        *polled,
         Sweep("expire", settings.sweep_interval, deadlines.expire_due, timed=True),
         Sweep("settle", settings.sweep_interval, deadlines.settle_due, timed=True),
         Sweep("unpaid", settings.sweep_interval, deadlines.cancel_unpaid, timed=True),

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from accounts.service.texts import TextService
 from consult.assembly import Consult
 from consult.service.cards import OrderCards
-from consult.service.critical import ConcernedPeople, CriticalAlarms
+from consult.service.critical import ConcernedPeople, CriticalAlarms, WatchedOrders
 from consult.service.records import OrderRecordAccess
 from ehr_view.critical.domain import DEFAULT_LIMITS, CriticalPolicy, limits_from
 from ehr_view.critical.http import routes as critical_routes
 from ehr_view.critical.mongo import MongoCriticalValues
 from ehr_view.critical.service import CriticalService
+from ehr_view.critical.watch import HospitalWatch
 from ehr_view.domain.access import VIEWED
 from ehr_view.hl7.mongo import MongoHeldRecords, MongoMessages
 from ehr_view.hl7.service import Intake
 from ehr_view.hospital import FhirHospital
 from ehr_view.http import routes as record_routes
 from ehr_view.joined import JoinedHospital
+from ehr_view.lab_feed import FhirLabFeed
 from ehr_view.mongo import MongoLeases, MongoViews
 from ehr_view.painter import PagePainter
 from ehr_view.service import LeaseEnder, RecordService, ViewAnnouncer
@@ -36,6 +38,7 @@ from server.kernel.edge import Route
 class Records:
     views: MongoViews
     critical: CriticalService
+    watch: HospitalWatch
     intake: Intake
     cards: OrderCards
     routes: tuple[Route, ...]
@@ -81,6 +84,14 @@ async def records_of(
             audit=audit,
             clock=clock,
         )
+        watch = HospitalWatch(
+            hospital_id=settings.hl7_hospital,
+            orders=WatchedOrders(consult.parts.orders),
+            feed=FhirLabFeed(hospital.fhir),
+            reviewer=critical,
+            audit=audit,
+            clock=clock,
+        )
         service = RecordService(
             access=OrderRecordAccess(consult.parts.orders, log, people.doctors, clock, guard.is_ok),
             leases=leases,
@@ -95,4 +106,4 @@ async def records_of(
         relay.on("consult.record_access_changed", LeaseEnder(leases).consume)
         relay.on(VIEWED, ViewAnnouncer(views, hub).consume)
         routes = (*record_routes(service), *critical_routes(critical))
-        yield Records(views, critical, intake, OrderCards(service), routes)
+        yield Records(views, critical, watch, intake, OrderCards(service), routes)

@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     critical_task_after: PositiveDuration = Field(
         default=parse_duration("20m"), description="time after that SMS before the staff has it"
     )
+    critical_poll: Duration = Field(
+        default=parse_duration("2s"), description="how often the hospital is asked for new results of open orders; 0s: never"
+    )
     critical_limits_file: Path | None = Field(default=None, description="the hospital's critical limits; ours if not set")
 
     sim_callback_retry_scale: float = Field(default=1.0, gt=0, description="factor on the simulated gateway's retry pauses")

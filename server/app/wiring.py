@@ -34,6 +34,7 @@ from consult.service.proofs import DeadlineProof
 from consult.service.records import OfflineVisits
 from consult.socket import commands as consult_commands
 from ehr_view.critical.service import CriticalService
+from ehr_view.critical.watch import HospitalWatch
 from ehr_view.hl7.service import Intake
 from im.announcer import Announcer
 from im.bus import RedisBus
@@ -124,6 +125,7 @@ class Product:
     verifier: Verifier
     intake: Intake
     critical: CriticalService
+    watch: HospitalWatch
     tracing: LeakTracing
     export: ConsultExport
     routes: tuple[Route, ...]
@@ -296,6 +298,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             verifier=supervision.verifier,
             intake=records.intake,
             critical=records.critical,
+            watch=records.watch,
             routes=(
                 *doors.routes,
                 *consult.routes,

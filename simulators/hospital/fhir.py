@@ -205,22 +205,27 @@ def _dose(words: str) -> Resource:
 
 def _reports(history: History) -> Iterator[Resource]:
     for report in history.reports:
-        yield {
-            "resourceType": "DiagnosticReport",
-            "id": report.id,
-            "status": "final",
-            "category": [{"coding": [{"system": f"{_SECTION}", "code": "LAB", "display": "Laboratory"}]}],
-            "code": {"coding": [{"system": LOINC, "code": report.panel.loinc}], "text": report.panel.title},
-            "subject": _subject(history),
-            "effectiveDateTime": iso(report.at),
-            "issued": iso(report.at),
-            "performer": [{"display": "检验科"}],
-            "resultsInterpreter": [{"display": report.author}],
-            "specimen": [{"display": report.panel.specimen}],
-            "result": [{"reference": f"Observation/{_observation_id(report, result)}"} for result in report.results],
-        }
+        yield report_resource(history, report)
     for examination in history.examinations:
         yield _exam_report(history, examination)
+
+
+def report_resource(history: History, report: Report) -> Resource:
+    """A laboratory report, which names its results."""
+    return {
+        "resourceType": "DiagnosticReport",
+        "id": report.id,
+        "status": "final",
+        "category": [{"coding": [{"system": f"{_SECTION}", "code": "LAB", "display": "Laboratory"}]}],
+        "code": {"coding": [{"system": LOINC, "code": report.panel.loinc}], "text": report.panel.title},
+        "subject": _subject(history),
+        "effectiveDateTime": iso(report.at),
+        "issued": iso(report.at),
+        "performer": [{"display": "检验科"}],
+        "resultsInterpreter": [{"display": report.author}],
+        "specimen": [{"display": report.panel.specimen}],
+        "result": [{"reference": f"Observation/{_observation_id(report, result)}"} for result in report.results],
+    }
 
 
 def _exam_report(history: History, examination: Examination) -> Resource:

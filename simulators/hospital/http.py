@@ -21,6 +21,7 @@ from simulators.hospital.catalogue import PANELS
 from simulators.hospital.dicom import CT_STEP_MM, instance_metadata, uid
 from simulators.hospital.faults import HUGE_LAB_ROWS, HUGE_NOTE_BYTES, Faults, FaultSettings
 from simulators.hospital.fhir import Resource
+from simulators.hospital.findings import Finding, found_now
 from simulators.hospital.history import History, Study, history_on
 from simulators.hospital.people import Person, find_person
 from simulators.shelf import Shelf, Store
@@ -56,6 +57,7 @@ class Hospital:
         self._faults = Faults(late_seconds)
         self._known = Shelf(store, "hospital.known", Known, limit=_KNOWN)
         self._owners: OrderedDict[str, Person] = OrderedDict()
+        self._found_now: OrderedDict[str, dict[str, dict[str, list[Resource]]]] = OrderedDict()
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -77,6 +79,7 @@ class Hospital:
             web.put("/hospital/faults", self._put_faults),
             web.post("/hospital/patients", self._register),
             web.post("/hospital/hl7", self._send_hl7),
+            web.post("/hospital/results", self._find_result),
         ]
 
     # FHIR
@@ -120,17 +123,23 @@ class Hospital:
             if person is None:
                 return [] if "identifier" in form else None
             return [fhir.patient(_stranger(person) if other else person, self._name_of(person))]
-        person_id = (form.get("patient") or form.get("subject") or "").removeprefix("Patient/")
-        known = self._known.find(person_id)
-        person = find_person(known.number) if known is not None else None
-        if person is None:
-            return [] if person_id else None
-        items = self._resources(_stranger(person) if other else person, kind)
+        person_id = form.get("patient") or form.get("subject") or ""
+        if not person_id:
+            return None
+        items = [item for name in person_id.split(",") for item in self._of(name.removeprefix("Patient/"), kind, other=other)]
+        for word, when in (("_lastUpdated", _changed_at), ("date", _taken_at)):
+            if since := form.get(word, "").removeprefix("ge"):
+                items = [item for item in items if when(item) >= since]
         if (category := form.get("category", "").rpartition("|")[2]) and kind in {"DiagnosticReport", "Observation"}:
             items = [item for item in items if category in _codes(item.get("category", []))]
         if code := form.get("code", "").rpartition("|")[2]:
             items = [item for item in items if code in _codes([item.get("code", {})])]
         return items
+
+    def _of(self, person_id: str, kind: str, *, other: bool) -> list[Resource]:
+        known = self._known.find(person_id)
+        person = find_person(known.number) if known is not None else None
+        return [] if person is None else self._resources(_stranger(person) if other else person, kind)
 
     def _identified(self, identifier: str) -> Person | None:
         """The person of `system|value`, remembered from now on by the hospital's own id."""
@@ -174,6 +183,7 @@ class Hospital:
             self._remember(person, (visit.id for visit in history.visits))
         if kind == "ImagingStudy":
             self._remember(person, (uid(study.id) for study in history.studies))
+        items += [item for each in self._found_now.get(person.id, {}).values() for item in each.get(kind, ())]
         if self._faults.huge_lab and kind in {"DiagnosticReport", "Observation"}:
             items += _huge_lab(person, self._hour(), kind)
         if self._faults.huge_note and kind == "DocumentReference" and items:
@@ -282,6 +292,26 @@ class Hospital:
         self._known.put(person.id, Known(person.number, told.name))
         return web.json_response({"id": person.id, "mrn": person.mrn}, status=201)
 
+    async def _find_result(self, request: web.Request) -> web.Response:
+        """The laboratory has found something, which stands in the chart from now on; the same `report` again corrects it."""
+        try:
+            told = Finding.model_validate_json(await request.read())
+        except ValidationError as error:
+            return web.json_response({"errors": [e["msg"] for e in error.errors()]}, status=422)
+        person = find_person(told.number)
+        if person is None or told.panel not in PANELS:
+            return web.json_response({"errors": ["no such identity number or panel"]}, status=422)
+        if self._known.find(person.id) is None:
+            self._known.put(person.id, Known(person.number))
+        reports = self._found_now.setdefault(person.id, {})
+        before = reports.get(told.report, {}).get("Observation", [])
+        version = 1 + max((int(each["meta"]["versionId"]) for each in before), default=0)
+        at = datetime.fromisoformat(before[0]["effectiveDateTime"]) if before else None
+        reports[told.report] = found_now(self._history(person), told, version, self._clock.now(), at)
+        while len(self._found_now) > _MOST:
+            self._found_now.popitem(last=False)
+        return web.json_response({"id": person.id, "report": told.report, "version": version}, status=201)
+
     async def _send_hl7(self, request: web.Request) -> web.Response:
         """Send a message over MLLP; what was answered."""
         try:
@@ -313,6 +343,14 @@ def _stranger(person: Person) -> Person:
     if other is None:
         raise LookupError(number)
     return other
+
+
+def _changed_at(resource: Resource) -> str:
+    return str(resource.get("meta", {}).get("lastUpdated") or resource.get("issued") or _taken_at(resource))
+
+
+def _taken_at(resource: Resource) -> str:
+    return str(resource.get("effectiveDateTime") or resource.get("date") or resource.get("started") or "")
 
 
 def _codes(concepts: list[Any]) -> Iterator[str]:

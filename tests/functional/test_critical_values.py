@@ -56,6 +56,23 @@ async def test_a_critical_potassium_reaches_patient_and_doctor_in_seconds_and_is
     assert again == changed
 
 
+async def test_what_stands_in_the_chart_alone_reaches_both_in_seconds_and_is_withdrawn_with_it(pair: Pair) -> None:
+    world = pair.world
+    patient = await world.new_patient(pair.patient, name="危小急", id_number=(number := _number()))
+    order = await pair.paid(patient_id=patient["id"])
+    sockets = [await world.socket(pair.patient), await world.socket(pair.doctor)]
+    began = time.monotonic()
+    await world.outside("POST", "/hospital/results", {"number": number, "values": {"K": 7.1}})
+    for socket in sockets:
+        told = await socket.wait_for("critical.changed", lambda c: c["status"] == "told", WITHIN_SECONDS)
+        assert told["order_ids"] == [order["id"]]
+    assert time.monotonic() - began < WITHIN_SECONDS
+    await world.outside("POST", "/hospital/results", {"number": number, "status": "entered-in-error"})
+    for socket in sockets:
+        gone = await socket.wait_for("critical.changed", lambda c: c["status"] == "withdrawn", WITHIN_SECONDS)
+        assert gone["critical_id"] == told["critical_id"]
+
+
 async def test_whom_it_does_not_concern_learns_nothing_of_it(pair: Pair) -> None:
     world = pair.world
     patient = await world.new_patient(pair.patient, name="危小急", id_number=(number := _number()))

@@ -7,7 +7,7 @@ import pytest
 
 from accounts.domain.identity import IdType
 from accounts.domain.patients import Patient
-from consult.service.critical import ConcernedPeople, CriticalAlarms
+from consult.service.critical import ConcernedPeople, CriticalAlarms, WatchedOrders
 from ehr_view.critical.domain import CriticalPolicy, CriticalValue, Recipient, decide_telling
 from ehr_view.hl7.domain import Identity
 from server.kernel.actor import DEFAULT_HOSPITAL, Actor, Role, StaffRole
@@ -50,6 +50,26 @@ async def test_the_doctor_of_an_open_order_is_concerned_until_it_closes(world: W
     assert not (await concerned(world, case).find_people(DEFAULT_HOSPITAL, NUMBER, ("别的人",))).patient_accounts
     world.clock.advance(timedelta(hours=48))
     assert (await concerned(world, case).find_people(DEFAULT_HOSPITAL, NUMBER, ())).doctors == ()
+
+
+async def test_an_order_is_watched_while_it_is_open_and_its_patient_agrees(world: World) -> None:
+    watched = WatchedOrders(world.consult.parts.orders)
+
+    async def orders() -> list[str]:
+        return [each.order_id for each in await watched.list_watched(DEFAULT_HOSPITAL, limit=10)]
+
+    await world.order()
+    first, second = await world.paid(), await world.paid()
+    assert await orders() == [first.id, second.id]
+    assert await watched.list_watched("elsewhere", limit=10) == []
+    (known, _) = await watched.list_watched(DEFAULT_HOSPITAL, limit=10)
+    assert (known.patient.name, known.patient.id_number) == ("王小明", NUMBER.id_number)
+    await world.consult.consults.set_record_access(first.patient, first.id, False)
+    assert await orders() == [second.id]
+    await world.consult.consults.set_record_access(first.patient, first.id, True)
+    await world.consult.consults.decline_order(second.doctor, second.id, "请线下就诊", new_id())
+    await world.follow()
+    assert await orders() == [first.id]
 
 
 async def test_notice_sms_and_task_are_each_there_once(world: World) -> None:
