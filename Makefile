@@ -12,7 +12,7 @@ WEB_INSTALLED := web/node_modules/.installed
 WEB_BUILT := web/dist/.built
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts -not -name routes.ts)
 
-.PHONY: screens web check-web browser setup compiled run test lint types bench lock clean
+.PHONY: chaos screens web check-web browser setup compiled run test lint types bench lock clean
 
 ## setup: the virtual environment with all locked dependencies, those of the tests too
 setup: $(INSTALLED) $(NODE_INSTALLED) $(WEB_INSTALLED)
@@ -77,6 +77,10 @@ test: compiled lint types check-web browser
 ## screens: every screen of the apps as pictures in var/screens, to look at one by one; APPS="console" for one app
 screens: compiled web browser
 	$(BIN)/python -m tests.web.screens $(APPS)
+
+## chaos: kill, freeze, fill up and misdate every process under people who talk, and check what is left; SEED=7 MINUTES=30
+chaos: compiled
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(CHAOS_ARGS)
 
 ## lint: style, format and the directions of imports
 lint: setup

@@ -91,7 +91,7 @@ def work_until_stopped(settings: Settings) -> int:
     broker: list[str] = []
     made: Product = loop.call(open_product(), seconds=_START_SECONDS)
     app = make_celery(broker[0])
-    register(app, loop, {job.name: job for job in made.jobs})
+    register(app, loop, {job.name: job for job in made.jobs}, made.clock_guard.is_ok)
     worker_ready.connect(_say_ready, weak=False)
     try:
         app.worker_main(

@@ -6,7 +6,7 @@ repository exists once. Losing the broker loses hints only; the rows that jobs l
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import timedelta
@@ -84,13 +84,17 @@ class JobLoop:
         self._thread.join(5)
 
 
-def register(app: Celery, loop: JobLoop, jobs: Mapping[str, Job]) -> None:
-    """Give the one task its meaning: look the job up and run it on the loop."""
+def register(app: Celery, loop: JobLoop, jobs: Mapping[str, Job], clock_ok: Callable[[], bool] = lambda: True) -> None:
+    """Give the one task its meaning: look the job up and run it on the loop. `clock_ok` False: by a wrong clock nothing is
+    done, and what is due is asked for again."""
 
     def run(name: str, *arguments: str) -> None:
         job = jobs.get(name)
         if job is None:
             log.error("jobs.unknown", job=name)
+            return
+        if not clock_ok():
+            log.warning("jobs.clock_wrong", job=name)
             return
         try:
             loop.call(_coroutine(job, arguments))

@@ -63,6 +63,10 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 
+def _always() -> bool:
+    return True
+
+
 class Authenticator(Protocol):
     async def authenticate(self, token: str, *, request_id: str, address: str | None) -> Actor: ...
 
@@ -80,6 +84,8 @@ class Edge:
     clock: Clock
     secure_cookies: bool
     address_of: AddressOf
+    clock_ok: Callable[[], bool] = _always
+    """False: this process's clock is wrong, so whatever it decided of sessions, payments or deadlines would be too."""
     body_idle_seconds: float = 15.0
     body_seconds: float = 120.0
     """How long a body may pause, and take in all: a line of 64 kbit/s carries the largest one in half a minute."""
@@ -98,6 +104,8 @@ class Edge:
                 response = await self._run(route, request)
             except Exception as failure:  # the one place where everything becomes an answer
                 error = as_domain_error(failure, request[REQUEST_ID])
+                if not self.clock_ok():  # set while this was under way: the refusal may be its doing
+                    error = Unavailable()
                 response = problem(error, request[REQUEST_ID]) if route.on_error is None else _raw(route.on_error(error), self)
             HTTP_REQUESTS.labels(route.name, response.status).inc()
             HTTP_SECONDS.labels(route.name).observe(time.perf_counter() - started)
@@ -106,6 +114,8 @@ class Edge:
         return run
 
     async def _run(self, route: Route, request: web.Request) -> web.Response:
+        if not self.clock_ok():
+            raise Unavailable()
         try:
             actor = await self._authenticate(route, request)
         except AuthRequired:  # who tries tokens is anybody

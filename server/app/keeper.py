@@ -41,6 +41,10 @@ class LeaseLost(Exception):
     """Another keeper may lead now."""
 
 
+class ClockWrong(Exception):
+    """Another keeper should lead now: all that this one could do is wait."""
+
+
 class Keeper:
     def __init__(
         self,
@@ -56,9 +60,9 @@ class Keeper:
         self._holder = new_id()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Lead whenever the lease can be had, until told to stop."""
+        """Lead whenever the lease can be had, until told to stop. Whose clock is wrong leaves it to others."""
         while not stop.is_set():
-            if await self._acquire():
+            if not self._clock_guard.is_wrong() and await self._acquire():
                 log.info("keeper.leading", holder=self._holder)
                 LEADING.set(1)
                 try:
@@ -66,6 +70,9 @@ class Keeper:
                 finally:
                     LEADING.set(0)
             await _pause(stop, _RETRY_SECONDS)
+        await self._release()
+
+    async def _release(self) -> None:
         try:
             await self._leases.release(LEASE, self._holder)
         except PyMongoError as error:
@@ -106,6 +113,9 @@ class Keeper:
         held_until = loop.time() + _TTL.total_seconds()
         while not over.is_set():
             await _pause(over, _RENEW_SECONDS)
+            if self._clock_guard.is_wrong():
+                await self._release()
+                raise ClockWrong
             asked = loop.time()
             if await self._acquire():
                 held_until = asked + _TTL.total_seconds()
@@ -124,7 +134,7 @@ class Keeper:
     async def _repeat(self, sweep: Sweep, over: asyncio.Event) -> None:
         while not over.is_set():
             try:
-                if not sweep.timed or await self._clock_guard.check():
+                if await self._clock_guard.check() if sweep.timed else self._clock_guard.is_ok():
                     SWEPT.labels(sweep.name).inc(await sweep.run())
                 if self._clock_guard.skew is not None:
                     CLOCK_SKEW.set(self._clock_guard.skew.total_seconds())

@@ -87,6 +87,7 @@ async def _serve(settings: Settings, made: Product, limiter: Limiter, stop: asyn
             node=settings.node,
         ),
         address_of=address_of(settings.proxies),
+        clock_ok=made.clock_guard.is_ok,
     )
     runner = DoorwayRunner(
         _application(settings, made, health, sockets, limiter),
@@ -129,6 +130,7 @@ def _application(settings: Settings, made: Product, health: Health, sockets: Soc
         clock=made.clock,
         secure_cookies=settings.public_url.startswith("https://"),
         address_of=address_of(settings.proxies),
+        clock_ok=made.clock_guard.is_ok,
     )
     edge.add(app, made.routes)
     app.router.add_get(f"{API}/openapi.json", _document(lambda: openapi(made.routes)))

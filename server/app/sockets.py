@@ -204,13 +204,16 @@ class SocketServer:
         clock: Clock,
         options: SocketOptions,
         address_of: Callable[[web.BaseRequest], str | None] = lambda request: request.remote,
+        clock_ok: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`clock_ok` False: this process's clock is wrong, so nobody is let in, told anything, or sent away for being late."""
         self._sessions = sessions
         self._hub = hub
         self._runner = runner
         self._clock = clock
         self._options = options
         self._address_of = address_of
+        self._clock_ok = clock_ok
         self._draining = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watcher: asyncio.Task[None] | None = None
@@ -309,7 +312,7 @@ class SocketServer:
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any) -> bool:
         """Join the namespace: a live token, and a place among the session's sockets."""
         try:
-            if self._draining:
+            if self._draining or not self._clock_ok():
                 raise Unavailable()
             token = auth.get("token") if isinstance(auth, dict) else None
             usable = token if isinstance(token, str) and len(token) <= _MAX_TOKEN else ""
@@ -394,7 +397,11 @@ class SocketServer:
             if socket.buffered > PAUSE_READING_BYTES:
                 await socket.drained()
             command, ack_id, body = waiting
-            _answer(socket, ack_id, await self._runner.run(command, connection.actor, connection.sid, body))
+            if self._clock_ok():
+                answer = await self._runner.run(command, connection.actor, connection.sid, body)
+            else:
+                answer = refuse(Unavailable())
+            _answer(socket, ack_id, answer)
             connection.one_done(size)
             if not lane.waiting:
                 break
@@ -415,7 +422,7 @@ class SocketServer:
         """Every second one query over the sessions of all sockets here."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            if not (sessions := self._hub.list_sessions()):
+            if not self._clock_ok() or not (sessions := self._hub.list_sessions()):
                 continue
             try:
                 dead = await self._sessions.list_dead_sessions(sessions)

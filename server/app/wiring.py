@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from im.commands import SocketCommand
 
 _CLOCK_SECONDS: Final = 10.0
+_DOUBTED_CLOCK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,10 +354,10 @@ def _closing_sockets(hub: LiveHub) -> Callable[[Event], Awaitable[None]]:
 
 
 async def _watch_clock(guard: ClockGuard, over: asyncio.Event) -> None:
-    """Until `over`: a cancellation that meets the driver at a bad moment is lost."""
+    """Until `over`: a cancellation that meets the driver at a bad moment is lost. Who is in doubt looks again soon."""
     while not over.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), _CLOCK_SECONDS)
+            await asyncio.wait_for(over.wait(), _CLOCK_SECONDS if guard.is_ok() else _DOUBTED_CLOCK_SECONDS)
         if not over.is_set():
             await guard.check()
 

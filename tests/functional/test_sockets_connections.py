@@ -42,6 +42,27 @@ async def test_without_a_good_token_the_connection_is_refused_with_its_code(data
         assert edge.hub.list_sessions() == []
 
 
+async def test_by_a_wrong_clock_nobody_is_let_in_answered_or_sent_away(database: Database) -> None:
+    """A process whose clock is set days ahead would find every session too old, and every order closed."""
+    conversation = new_id()
+    async with Edge(database, conversation) as edge:
+        patient = await edge.client("patient")
+        edge.clock_ok = False
+        edge.sessions.dead.add("patient")
+        asked = edge.sessions.asked
+        async with RawSocket(edge.url) as raw:
+            await raw.receive()
+            await raw.send('40{"token":"patient-2"}')
+            assert orjson.loads((await raw.receive() or "")[2:])["data"]["code"] == "service.unavailable"
+        refused = await patient.say(conversation, "在吗", "by-a-wrong-clock")
+        assert refused["error"] == {"code": "service.unavailable", "kind": "unavailable", "fields": {}}
+        await asyncio.sleep(1.2)  # longer than from one look at the sessions to the next
+        assert (edge.sessions.asked, edge.hub.list_sessions()) == (asked, ["patient"])
+        edge.sessions.dead.clear()
+        edge.clock_ok = True
+        assert (await patient.say(conversation, "在吗", "by-a-wrong-clock"))["ok"] is True
+
+
 async def test_a_library_client_sees_the_refusal(database: Database) -> None:
     async with Edge(database) as edge:
         client, seen = socketio.AsyncClient(reconnection=False), []

@@ -50,6 +50,7 @@ class World:
         self.seeds: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.clock_ok = True
 
     async def make(self, call: Call) -> Thing:
         self.calls += 1
@@ -80,6 +81,7 @@ async def client(database: Database, clock: ManualClock, world: World) -> AsyncI
         secure_cookies=False,
         address_of=address_of(0),
         body_idle_seconds=0.2,
+        clock_ok=lambda: world.clock_ok,
     )
     app = web.Application(middlewares=[outermost])
     edge.add(
@@ -101,6 +103,15 @@ def _headers(key: str = "k", account: str = "patient:a") -> dict[str, str]:
 async def _post(client: Client, body: object = None, **more: str) -> tuple[int, dict[str, object]]:
     answer = await client.post("/api/v1/things", json={"name": "x"} if body is None else body, headers=_headers(**more))
     return answer.status, await answer.json()
+
+
+async def test_by_a_wrong_clock_nothing_is_decided(client: Client, world: World) -> None:
+    """Not even whether a token is too old: its owner would be signed out."""
+    world.clock_ok = False
+    status, problem = await _post(client, account="")
+    assert (status, problem["code"], world.calls) == (503, "service.unavailable", 0)
+    world.clock_ok = True
+    assert await _post(client) == (201, {"name": "x", "size": 1})
 
 
 async def test_the_same_key_and_body_give_the_first_answer(client: Client, world: World) -> None:
@@ -294,3 +305,18 @@ async def test_a_body_that_stops_coming_is_given_up(client: Client, world: World
     answer = await client.post("/api/v1/things", data=drip(), headers=headers)
     assert (answer.status, (await answer.json())["fields"]) == (422, {"body": "did not arrive in time"})
     assert world.calls == 0
+
+
+async def test_what_was_refused_while_the_clock_was_set_is_not_refused_for_good(client: Client, world: World) -> None:
+    world.gate.clear()
+    world.failure = Forbidden()
+    asking = asyncio.create_task(_post(client))
+    async with asyncio.timeout(5):
+        while not world.calls:
+            await asyncio.sleep(0)
+    world.clock_ok = False
+    world.gate.set()
+    status, problem = await asking
+    assert (status, problem["code"]) == (503, "service.unavailable")
+    world.clock_ok, world.failure = True, None
+    assert await _post(client) == (201, {"name": "x", "size": 2})

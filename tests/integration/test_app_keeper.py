@@ -91,6 +91,24 @@ async def test_a_sweep_that_fails_goes_on(database: Database) -> None:
         await running
 
 
+async def test_a_keeper_whose_clock_is_set_leaves_the_lease_to_another(database: Database, clock: ManualClock) -> None:
+    theirs = (await database.command("hello", codec_options=database.codec_options))["localTime"]
+    clock.advance(theirs - clock.now())
+    wrong, right = Work(), Work()
+    stop = asyncio.Event()
+    one = asyncio.create_task(_keeper(database, wrong.run, clock).run(stop))
+    await wrong.next_round()
+    other = asyncio.create_task(_keeper(database, right.run).run(stop))
+    clock.advance(timedelta(days=3))
+    await right.next_round()
+    before = wrong.rounds
+    await right.next_round()
+    assert wrong.rounds == before
+    stop.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(one, other)
+
+
 async def test_a_clock_days_ahead_decides_no_deadline(database: Database, clock: ManualClock) -> None:
     work, stop = Work(), asyncio.Event()
     clock.advance(timedelta(days=3650))

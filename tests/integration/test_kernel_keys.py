@@ -74,3 +74,23 @@ async def test_a_clock_that_is_days_ahead_is_not_trusted(database: Database, clo
     assert not await guard.check()
     assert guard.skew is not None
     assert guard.skew > timedelta(days=1, hours=23)
+
+
+async def test_a_clock_that_is_set_is_not_trusted_from_that_instant_on(database: Database, clock: ManualClock) -> None:
+    """No look at the database is needed: what nobody can set went on by less."""
+    began = clock.now_ms()
+    elapsed: list[int] = [0]
+    guard = ClockGuard(database, clock, lambda: elapsed[0])
+    theirs = (await database.command("hello", codec_options=database.codec_options))["localTime"]
+    clock.advance(theirs - clock.now())
+    elapsed[0] = clock.now_ms() - began
+    assert not guard.is_ok()
+    assert await guard.check()
+    for step in (timedelta(days=3), timedelta(hours=-1)):
+        clock.advance(step)
+        assert (guard.is_ok(), guard.is_wrong()) == (False, True)
+        clock.advance(-step)
+        assert (guard.is_ok(), guard.is_wrong()) == (True, False)
+    clock.advance(timedelta(minutes=9))
+    elapsed[0] += 9 * 60_000
+    assert guard.is_ok()

@@ -100,7 +100,9 @@ class Edge:
             runner=CommandRunner(self.commands, as_domain_error),
             clock=clock,
             options=options,
+            clock_ok=lambda: self.clock_ok,
         )
+        self.clock_ok = True
         self.port = 0
         self._clients: list[socketio.AsyncClient] = []
 
