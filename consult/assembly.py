@@ -10,6 +10,7 @@ from consult.deadlines import Deadlines
 from consult.domain.reminders import DEFAULT_LADDER, Ladder
 from consult.events import consumers
 from consult.http import routes
+from consult.http.quick import quick_routes
 from consult.http.referrals import referral_routes
 from consult.mongo import (
     MongoDesks,
@@ -18,6 +19,7 @@ from consult.mongo import (
     MongoNotices,
     MongoOrders,
     MongoPlaces,
+    MongoQuickPrices,
     MongoReminders,
     MongoTasks,
 )
@@ -45,9 +47,12 @@ from consult.service.fairness import FairnessService
 from consult.service.figures import FigureBook
 from consult.service.notes import NoteService
 from consult.service.notices import NoticeService
+from consult.service.offers import FreeDoctors, QuickOffers
 from consult.service.orders import OrderService, OrderSettings
 from consult.service.payments import OrderPaymentService
+from consult.service.places import HeldPlaces
 from consult.service.projection import OrderProjection
+from consult.service.quick import PoolAnnouncer, PoolService
 from consult.service.referrals import ReferralService
 from consult.service.reminders import ReminderService
 from consult.service.tasks import TaskService
@@ -62,7 +67,7 @@ from server.kernel.outbox import Event
 
 @dataclass(frozen=True, slots=True)
 class ConsultParts:
-    """What the log is made with: `rules`, `opener`, `announcer` among its listeners; `directory` for sync."""
+    """What the log is made with: `rules`, `opener`, `announcer` and `pool` among its listeners; `directory` for sync."""
 
     keyring: Keyring
     orders: MongoOrders
@@ -70,12 +75,14 @@ class ConsultParts:
     opener: ConsultOpener
     directory: ConsultDirectory
     announcer: OrderAnnouncer
+    pool: PoolAnnouncer
+    free: FreeDoctors
 
 
 @dataclass(frozen=True, slots=True)
 class Consult:
     """The product. `media_owners` is for media, `projection` for the keeper's follower, `deadlines` for its sweep, `consumers`
-    for the relay. `announcer.close()` at the end."""
+    for the relay. `announcer.close()` and `parts.pool.close()` at the end."""
 
     parts: ConsultParts
     access: OrderAccess
@@ -94,11 +101,15 @@ class Consult:
     media_owners: MediaOwners
     consumers: Mapping[str, Callable[[Event], Awaitable[None]]]
     referrals: ReferralService
+    offers: QuickOffers
+    pool: PoolService
+    held: HeldPlaces
     routes: tuple[Route, ...]
 
 
-def parts_of(database: Database, keyring: Keyring, live: Live, relay: Outboxes, clock: Clock) -> ConsultParts:
+def parts_of(database: Database, keyring: Keyring, live: Live, relay: Outboxes, clock: Clock, doctors: Doctors) -> ConsultParts:
     orders = MongoOrders(database, keyring)
+    free = FreeDoctors(doctors, MongoDesks(database), clock)
     return ConsultParts(
         keyring=keyring,
         orders=orders,
@@ -106,6 +117,8 @@ def parts_of(database: Database, keyring: Keyring, live: Live, relay: Outboxes, 
         opener=ConsultOpener(orders),
         directory=ConsultDirectory(orders),
         announcer=OrderAnnouncer(orders, live, relay, clock),
+        pool=PoolAnnouncer(free, live),
+        free=free,
     )
 
 
@@ -138,7 +151,12 @@ def assemble(
     tasks = TaskService(MongoTasks(database, parts.keyring), audit, relay, clock)
     fairness = FairnessService(MongoFairness(database, parts.keyring), access, notices, tasks, audit, relay, clock)
     notes = NoteService(MongoNotes(database, parts.keyring), orders, log, names, audit, relay, live, clock)
-    reminders = ReminderService(MongoReminders(database), log, notices, tasks, texts, audit, relay, clock, clock_ok, ladder)
+    offers = QuickOffers(MongoQuickPrices(database), doctors, parts.free, audit, relay, clock)
+    held = HeldPlaces(places, orders, log, clock)
+    pool = PoolService(orders, doctors, parts.free, held, log, notices, audit, clock)
+    reminders = ReminderService(
+        MongoReminders(database), log, notices, tasks, pool, texts, audit, relay, clock, clock_ok, ladder
+    )
     figures = FigureBook(desks)
     board = DoctorBoard(doctors, desks, figures, clock)
     desk = DeskService(desks, places, figures, audit, relay, clock, doctors)
@@ -147,6 +165,7 @@ def assemble(
         orders=orders,
         desks=desks,
         doctors=doctors,
+        offers=offers,
         patients=patients,
         consents=consents,
         media=media,
@@ -162,6 +181,7 @@ def assemble(
         places=places,
         desks=desks,
         doctors=doctors,
+        offers=offers,
         payments=billing,
         log=log,
         notices=notices,
@@ -171,7 +191,7 @@ def assemble(
         settings=settings,
     )
     consults = ConsultService(access, orders, payments, log, notices, announcer, relay, clock, figures)
-    referrals = ReferralService(access, orders, doctors, places, log, audit, clock)
+    referrals = ReferralService(access, orders, doctors, held, log, audit, clock)
     return Consult(
         parts=parts,
         access=access,
@@ -185,12 +205,16 @@ def assemble(
         reminders=reminders,
         fairness=fairness,
         notes=notes,
-        projection=OrderProjection(orders, log, notices, reminders, fairness, places, relay, clock),
-        deadlines=Deadlines(orders, orders, places, payments, log, relay, clock, clock_ok),
+        projection=OrderProjection(orders, log, notices, reminders, fairness, places, pool, relay, clock),
+        deadlines=Deadlines(orders, orders, places, payments, log, relay, clock, clock_ok, held),
         media_owners=MediaOwners(orders, log),
         consumers=consumers(payments, consults, desk, reminders, fairness, notes),
         referrals=referrals,
+        offers=offers,
+        pool=pool,
+        held=held,
         routes=(
+            *quick_routes(order_service, offers, pool),
             *referral_routes(referrals),
             *routes(order_service, payments, consults, desk, board, notices, tasks, reminders, fairness, notes, clock),
         ),

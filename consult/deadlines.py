@@ -6,7 +6,6 @@ Any number of these may run at once and die at any moment: what an order's log o
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -18,16 +17,13 @@ from consult.domain.status import CloseReason, LogFacts
 from consult.errors import OrderTransitionRefused
 from consult.ports import ClockOk, Decide, DueOrders, Log, OrderRepository, Outboxes, PlaceRepository
 from consult.service.payments import OrderPaymentService
+from consult.service.places import CRASHED_AFTER, HeldPlaces
 from consult.service.settlement import settled_event
 from server.kernel.actor import system_actor
 from server.kernel.clock import Clock, to_ms
 from server.kernel.outbox import Event
 
 log = structlog.get_logger(__name__)
-
-_CRASHED_AFTER: Final = timedelta(minutes=1)
-"""A payment attempt is over by then, whether its process lives or not: no place is taken for a cancelled order any more."""
-
 
 _CHUNK: Final = 200
 
@@ -55,6 +51,7 @@ class Deadlines:
     relay: Outboxes
     clock: Clock
     clock_ok: ClockOk
+    held: HeldPlaces
     concurrency: int = 50
 
     async def sweep(self) -> int:
@@ -77,8 +74,10 @@ class Deadlines:
         return await self._each(self.due.unpaid(self.clock.now()), self._cancel, asks_log=False)
 
     async def free_places(self) -> int:
-        """Free what an attempt took while its order was being cancelled, and then died."""
-        return await self._each(self.due.unfreed(self.clock.now() - _CRASHED_AFTER), self._free, asks_log=False)
+        """Free what an attempt took while its order was being cancelled, and then died; settle what an entry that never came
+        had claimed."""
+        freed = await self._each(self.due.unfreed(self.clock.now() - CRASHED_AFTER), self._free, asks_log=False)
+        return freed + (await self.held.settle_claims() if self.clock_ok() else 0)
 
     async def _expire(self, order: DueOrder) -> _Decision:
         closed = await self._append(order, decide_expiry)

@@ -24,7 +24,7 @@ class OrderConsentRequired(DomainError):
 class OrderDoctorUnavailable(DomainError):
     code = "order.doctor_unavailable"
     kind = ErrorKind.CONFLICT
-    title = "This doctor takes no orders now."
+    title = "This doctor takes no orders now, or nobody of this department does."
 
 
 class OrderDailyMaximum(DomainError):
@@ -37,6 +37,12 @@ class OrderPaymentsExhausted(DomainError):
     code = "order.payments_exhausted"
     kind = ErrorKind.CONFLICT
     title = "This order was tried to be paid too often; pay with one of the payments that were begun, or cancel it."
+
+
+class OrderTaken(DomainError):
+    code = "order.taken"
+    kind = ErrorKind.CONFLICT
+    title = "Another doctor of the department has this order, or you gave it back."
 
 
 class OrderRevisitUnavailable(DomainError):

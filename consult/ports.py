@@ -7,13 +7,14 @@ from typing import Any, Protocol
 from accounts.domain.consents import Consent
 from accounts.domain.doctors import Department, Doctor, DoctorPage, DoctorQuery
 from accounts.domain.patients import Patient
-from consult.domain.desk import DeskSettings, Figures, QuickReply
+from consult.domain.desk import DeskSettings, Figures, PlaceClaim, QuickReply
 from consult.domain.fairness import ReplyFlag, Said
 from consult.domain.log import ConsultState, Policy
 from consult.domain.notes import StaffNote
 from consult.domain.notices import Notice
 from consult.domain.order import DueOrder, Order, Rating, StartedPayment
 from consult.domain.proofs import TimedOrder
+from consult.domain.quick import QuickPrice
 from consult.domain.reminders import Ladder, Reminder
 from consult.domain.status import CloseReason, LogFacts, OrderStatus
 from consult.domain.tasks import StaffTask, TaskFilter
@@ -40,6 +41,10 @@ class Doctors(Protocol):
     async def get_doctor(self, doctor_id: str) -> Doctor: ...
 
     async def list_doctors(self, query: DoctorQuery) -> DoctorPage: ...
+
+    async def list_departments(self, hospital_id: str) -> Sequence[Department]:
+        """All of them; bounded."""
+        ...
 
     async def get_department(self, hospital_id: str, department_id: str) -> Department:
         """Raises DepartmentNotFound."""
@@ -165,6 +170,10 @@ class OrderRepository(Protocol):
         """Orders that are offered to this doctor by a referral, as far as the documents know; the soonest due first."""
         ...
 
+    async def list_pool(self, hospital_id: str, department_id: str, limit: int) -> list[Order]:
+        """Paid quick consults of this department that nobody has, as far as the documents know; the soonest due first."""
+        ...
+
     async def begin_payment(self, order: Order, payment_id: str, day: str) -> bool:
         """Note that a payment is being tried, and the day whose maximum it counts against, while it is unpaid and as read.
 
@@ -244,9 +253,26 @@ class TimedOrders(Protocol):
 class PlaceRepository(Protocol):
     """Places of a doctor's local days."""
 
-    async def take(self, hospital_id: str, doctor_id: str, day: str, order_id: str) -> bool: ...
+    async def take(
+        self, hospital_id: str, doctor_id: str, day: str, order_id: str, *, claimed_at: datetime | None = None
+    ) -> bool:
+        """Take a place, or keep the one that this order has; False when the day is full. `claimed_at`: on behalf of an entry
+        that is to be appended next; until `hold` or `free` it is a claim."""
+        ...
 
-    async def free(self, hospital_id: str, doctor_id: str, day: str, order_id: str) -> None: ...
+    async def hold(self, hospital_id: str, doctor_id: str, day: str, order_id: str) -> None:
+        """The log says that it is taken: so it is, whatever became of the claim."""
+        ...
+
+    async def free(
+        self, hospital_id: str, doctor_id: str, day: str, order_id: str, *, claimed_before: datetime | None = None
+    ) -> None:
+        """Give it back; with `claimed_before` only while it is a claim from before that instant."""
+        ...
+
+    def claimed(self, before: datetime) -> AsyncIterator[PlaceClaim]:
+        """Claims from before that instant that nobody has settled."""
+        ...
 
     async def apply_limit(self, settings: DeskSettings, days: Sequence[str]) -> None:
         """Write the limit into these days and all later ones that are there, unless a later decision is."""
@@ -273,6 +299,20 @@ class DeskRepository(Protocol):
     async def delete_quick_reply(self, hospital_id: str, doctor_id: str, reply_id: str, event: Event) -> bool: ...
 
     async def figures_of(self, hospital_id: str, doctor_ids: Collection[str]) -> dict[str, Figures]: ...
+
+
+class QuickPriceRepository(Protocol):
+    async def find(self, hospital_id: str, department_id: str) -> QuickPrice:
+        """What was decided; nothing was, nothing is offered."""
+        ...
+
+    async def list_of(self, hospital_id: str) -> list[QuickPrice]:
+        """Of departments that take quick consults."""
+        ...
+
+    async def save(self, price: QuickPrice, event: Event) -> bool:
+        """While the stored version is the one before."""
+        ...
 
 
 class NoticeRepository(Protocol):

@@ -83,7 +83,7 @@ def bundle(file: ConsultFile, *, now: datetime, exporter: str) -> Resource:
     order = file.order
     resources = [
         _patient(order),
-        _practitioner(order),
+        *([_practitioner(order)] if order.is_with_doctor else []),
         _organization(order),
         _encounter(order),
         *_consents(order),
@@ -160,7 +160,7 @@ def _encounter(order: Order) -> Resource:
         "type": [{"text": text}],
         "serviceType": {"text": order.doctor.department},
         "subject": _ref("Patient", order.patient.id),
-        "participant": [{"individual": _ref("Practitioner", order.doctor.id)}],
+        **({"participant": [{"individual": _ref("Practitioner", order.doctor.id)}]} if order.is_with_doctor else {}),
         "period": period,
         "reasonCode": [{"text": order.complaint}],
         "serviceProvider": _ref("Organization", _organization_id(order)),
@@ -182,7 +182,10 @@ def _consents(order: Order) -> Iterable[Resource]:
             "dateTime": iso(order.created_at),
             "organization": [_ref("Organization", _organization_id(order))],
             "policyRule": {"text": f"{text} {order.consent.version}"},
-            "provision": {"type": "permit" if granted else "deny", "actor": [_actor(order)]},
+            "provision": {
+                "type": "permit" if granted else "deny",
+                **({"actor": [_actor(order)]} if order.is_with_doctor else {}),
+            },
         }
 
 
@@ -233,7 +236,7 @@ def _communication(file: ConsultFile, entry: Entry, ids: Mapping[int, str], *, i
         "sent": iso(from_ms(entry.at_ms)),
     }
     if draft.role == "patient":
-        found |= {"sender": patient, "recipient": [doctor]}
+        found |= {"sender": patient, **({"recipient": [doctor]} if order.is_with_doctor else {})}
     elif draft.role == "doctor":
         # A doctor of before a referral is known by id only.
         sender = doctor if draft.sender == order.doctor.id else {"identifier": {"value": draft.sender}, "type": "Practitioner"}

@@ -28,6 +28,16 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceClaim:
+    """A place of a doctor's day that was taken for an entry of this order's log; whether it came about, the log knows."""
+
+    hospital_id: str
+    doctor_id: str
+    day: str
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeskSettings:
     """What a doctor decided about taking orders. An empty schedule means any hour; `daily_maximum` None means no limit.
 

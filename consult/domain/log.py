@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from consult.domain.status import CloseReason, LogDoctor, LogFacts, OrderStatus, Outcome, log_status
+from consult.domain.status import NOBODY, CloseReason, LogDoctor, LogFacts, OrderStatus, Outcome, log_status
 from im.domain import Draft as Draft
 from im.domain import Entry, EntryKind, Opening, Summary
 
@@ -53,6 +53,21 @@ class ReferralAct(StrEnum):
     WITHDRAW = "withdrawn"
 
 
+class QuickAct(StrEnum):
+    """What is done to a quick consult besides: a doctor of the department takes it out of the pool, or puts it back."""
+
+    TAKE = "taken"
+    RETURN = "returned"
+
+
+@dataclass(frozen=True, slots=True)
+class LogDepartment:
+    """The department whose first free doctor a quick consult was for."""
+
+    id: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Referral:
     """A referral under way. `place_day` is the day of the new doctor's on which it has a place, once accepted."""
@@ -72,7 +87,9 @@ class ConsultState:
     an entry, so that a conversation of 10 000 stays small. `counted` is a set in ascending order: the replies that count.
     `patient_run` counts the patient's messages since the last reply.
     `closing_seq` is the entry that closed it. `commands` are the ids of requests that already had their effect. `referral` is
-    the one that is under way, `referrals` how many there were; `referred_to` the doctor whom one brought.
+    the one that is under way, `referrals` how many there were; `referred_to` the doctor whom one brought, or whom a quick
+    consult is with. `department` is set on quick consults: while `doctor` is NOBODY they wait in its pool. `returned_by` put it
+    back there. `places` are those (doctor, local day) of daily maxima that the log took and has not given back.
     """
 
     order_id: str
@@ -99,6 +116,14 @@ class ConsultState:
     referral: Referral | None = None
     referrals: int = 0
     referred_to: LogDoctor | None = None
+    department: LogDepartment | None = None
+    returned_by: set[str] = field(default_factory=set)
+    places: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def waits_in_pool(self) -> bool:
+        """Whether it is a quick consult that nobody has."""
+        return self.open and self.doctor == NOBODY
 
     def sender_of(self, seq: int) -> str | None:
         """Who sent message `seq`; None where there is no such entry, or it is no message."""
@@ -137,9 +162,11 @@ def opening_of(
     fee_fen: int,
     paid_at_ms: int,
     policy: Policy,
+    department: LogDepartment | None = None,
 ) -> Opening:
-    """The first entry: the whole policy stands in it. The same order gives the same opening whenever it is asked."""
-    data = {
+    """The first entry: the whole policy stands in it. The same order gives the same opening whenever it is asked. With a
+    department it is a quick consult, whose doctor is NOBODY."""
+    data: dict[str, Any] = {
         "order_id": order_id,
         "hospital_id": hospital_id,
         "patients": [patient_account],
@@ -148,6 +175,8 @@ def opening_of(
         "paid_at_ms": paid_at_ms,
         **policy.as_data(),
     }
+    if department is not None:
+        data["department"] = {"id": department.id, "name": department.name}
     return Opening(hospital_id, paid_at_ms, Draft(kind=EntryKind.OPENED, sender=None, role=SYSTEM, data=data))
 
 
@@ -192,6 +221,8 @@ def summary_of(state: ConsultState) -> Summary:
 
 def _begin(data: Mapping[str, Any]) -> ConsultState:
     policy = Policy(data["validity_ms"], data["replies"], data["recall_window_ms"], data["patient_burst"])
+    department = data.get("department")
+    doctors = [data["doctor"]] if data["doctor"] != NOBODY else []
     return ConsultState(
         order_id=data["order_id"],
         hospital_id=data["hospital_id"],
@@ -199,9 +230,10 @@ def _begin(data: Mapping[str, Any]) -> ConsultState:
         fee_fen=data["fee_fen"],
         closes_at_ms=data["paid_at_ms"] + policy.validity_ms,
         doctor=data["doctor"],
-        roles={**dict.fromkeys(data["patients"], PATIENT), data["doctor"]: DOCTOR},
+        roles={**dict.fromkeys(data["patients"], PATIENT), **dict.fromkeys(doctors, DOCTOR)},
         limit=policy.replies,
-        accounts=[*data["patients"], data["doctor"]],
+        accounts=[*data["patients"], *doctors],
+        department=None if department is None else LogDepartment(**department),
     )
 
 
@@ -222,7 +254,8 @@ def _fold_message(state: ConsultState, entry: Entry) -> None:
         state.patient_run += 1
         return
     state.patient_run = 0
-    state.referral = None
+    if state.referral is not None:
+        _end_referral(state)
     state.counted[entry.seq] = None
     if entry.draft.closes is not None:
         _close(state, entry.at_ms, CloseReason(entry.draft.closes))
@@ -257,11 +290,19 @@ def _fold_closed(state: ConsultState, entry: Entry) -> None:
 
 
 def _fold_referred(state: ConsultState, entry: Entry) -> None:
-    """With the patient's agreement the order is the new doctor's: fee and deadline stay, the quota starts anew, and the one
-    before is no member from this entry on."""
+    """Steps of a referral, or of a quick consult from and to its pool."""
     _note(state, entry)
     _remember(state, entry)
     data = entry.draft.data
+    if data["act"] == QuickAct.TAKE:
+        state.places.add((data["doctor"]["id"], data["place_day"]))
+        _pass_on(state, LogDoctor(**data["doctor"]))
+        return
+    if data["act"] == QuickAct.RETURN:
+        state.returned_by.add(state.doctor)
+        _end_referral(state)
+        _pass_on(state, LogDoctor(**data["doctor"]))
+        return
     act = ReferralAct(data["act"])
     if act is ReferralAct.PROPOSE:
         state.referral = Referral(data["referral_id"], LogDoctor(**data["doctor"]), data["reason"])
@@ -271,16 +312,35 @@ def _fold_referred(state: ConsultState, entry: Entry) -> None:
     assert referral is not None, "only a proposal begins a referral"
     if act is ReferralAct.ACCEPT:
         state.referral = replace(referral, accepted=True, place_day=data["place_day"])
+        state.places.add((referral.doctor.id, data["place_day"]))
         return
-    state.referral = None
     if act is ReferralAct.AGREE:
-        doctor = referral.doctor
-        others = {account: role for account, role in state.roles.items() if account != state.doctor}
-        state.doctor, state.roles, state.referred_to = doctor.id, {**others, doctor.id: DOCTOR}, doctor
-        state.limit, state.gifted, state.patient_run = state.policy.replies, 0, 0
-        state.counted.clear()
-        if doctor.id not in state.accounts:
-            state.accounts.append(doctor.id)
+        state.referral = None
+        _pass_on(state, referral.doctor)
+    else:
+        _end_referral(state)
+
+
+def _pass_on(state: ConsultState, doctor: LogDoctor) -> None:
+    """The order is this doctor's from here on, or nobody's: fee and deadline stay, the quota starts anew, and the one before is
+    no member any more."""
+    others = {account: role for account, role in state.roles.items() if account != state.doctor}
+    state.doctor, state.roles, state.referred_to = doctor.id, others, doctor
+    state.limit, state.gifted, state.patient_run = state.policy.replies, 0, 0
+    state.counted.clear()
+    if doctor.id == NOBODY:
+        return
+    state.roles[doctor.id] = DOCTOR
+    if doctor.id not in state.accounts:
+        state.accounts.append(doctor.id)
+
+
+def _end_referral(state: ConsultState) -> None:
+    """One that is under way comes to nothing, and what it took of a day is given back; a place that a doctor had for this order
+    before stays."""
+    referral, state.referral = state.referral, None
+    if referral is not None and referral.place_day is not None and referral.doctor.id not in state.returned_by:
+        state.places.discard((referral.doctor.id, referral.place_day))
 
 
 def _fold_settled(state: ConsultState, entry: Entry) -> None:
@@ -290,7 +350,7 @@ def _fold_settled(state: ConsultState, entry: Entry) -> None:
 
 def _close(state: ConsultState, at_ms: int, reason: CloseReason) -> None:
     state.open, state.close_reason, state.closed_at_ms = False, reason, at_ms
-    state.referral = None
+    _end_referral(state)
 
 
 def _remember(state: ConsultState, entry: Entry) -> None:

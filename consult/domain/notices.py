@@ -8,8 +8,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from consult.domain.log import DOCTOR, ConsultState, ReferralAct
-from consult.domain.status import CloseReason
+from consult.domain.log import DOCTOR, ConsultState, QuickAct, ReferralAct
+from consult.domain.status import NOBODY, CloseReason
 from im.domain import Entry, EntryKind
 from im.push.domain import MESSAGE, ONE_MESSAGE, Occasion
 from server.kernel.clock import iso_ms
@@ -33,6 +33,9 @@ class NoticeKind(StrEnum):
     REFERRAL_OFFERED = "referral_offered"
     REFERRAL_ACCEPTED = "referral_accepted"
     ORDER_REFERRED = "order_referred"
+    QUICK_WAITING = "quick_waiting"
+    ORDER_TAKEN = "order_taken"
+    ORDER_RETURNED = "order_returned"
 
 
 Value = str | int | bool
@@ -53,6 +56,9 @@ DATA: Final[Mapping[NoticeKind, frozenset[str]]] = MappingProxyType(
         NoticeKind.REFERRAL_OFFERED: frozenset({"conversation_id", "referral_id", "deadline_at"}),
         NoticeKind.REFERRAL_ACCEPTED: frozenset({"conversation_id", "referral_id"}),
         NoticeKind.ORDER_REFERRED: frozenset({"conversation_id", "referral_id", "deadline_at"}),
+        NoticeKind.QUICK_WAITING: frozenset({"deadline_at", "minutes_left"}),
+        NoticeKind.ORDER_TAKEN: frozenset({"conversation_id"}),
+        NoticeKind.ORDER_RETURNED: frozenset({"conversation_id"}),
     }
 )
 """What a notice of each kind says besides its order: ids, numbers, codes and instants, from which clients make their own words.
@@ -75,6 +81,9 @@ TEXTS: Final[Mapping[NoticeKind, tuple[str, str]]] = MappingProxyType(
         NoticeKind.REFERRAL_OFFERED: ("转诊邀请", "有一位医生希望将一次咨询转给您，请确认是否接受。"),
         NoticeKind.REFERRAL_ACCEPTED: ("请确认转诊", "医生建议将您的咨询转给另一位医生，对方已接受，请确认是否同意。"),
         NoticeKind.ORDER_REFERRED: ("咨询已转诊", "患者已同意，这次咨询已转给新的医生。"),
+        NoticeKind.QUICK_WAITING: ("科室有新的极速咨询", "本科室有一位患者在等待接诊，先接先得。"),
+        NoticeKind.ORDER_TAKEN: ("医生已接诊", "已有医生接受了您的极速咨询，请等待回复。"),
+        NoticeKind.ORDER_RETURNED: ("正在重新安排医生", "医生未能接诊，您的极速咨询已回到科室，将由其他医生接诊。"),
     }
 )
 """Title and text by kind."""
@@ -149,7 +158,7 @@ def notices_of_entry(entry: Entry, state: ConsultState, at: datetime) -> Iterato
     draft = entry.draft
     patients = tuple(account for account, role in state.roles.items() if role != DOCTOR)
     tell = partial(_to, entry, state, at)
-    if draft.kind is EntryKind.OPENED:
+    if draft.kind is EntryKind.OPENED and state.doctor != NOBODY:
         yield from tell((state.doctor,), NoticeKind.ORDER_PAID, deadline_at=iso_ms(state.closes_at_ms))
     if draft.kind is EntryKind.MESSAGE and draft.role == DOCTOR and len(state.counted) <= MOST_REPLY_NOTICES:
         yield from tell(patients, NoticeKind.REPLIED, seq=entry.seq)
@@ -167,6 +176,10 @@ def notices_of_entry(entry: Entry, state: ConsultState, at: datetime) -> Iterato
 
 def _notices_of_referral(entry: Entry, state: ConsultState, at: datetime, patients: tuple[str, ...]) -> Iterator[Notice]:
     data = entry.draft.data
+    if data["act"] in frozenset(QuickAct):
+        taken = data["act"] == QuickAct.TAKE
+        yield from _to(entry, state, at, patients, NoticeKind.ORDER_TAKEN if taken else NoticeKind.ORDER_RETURNED)
+        return
     tell, due = partial(_to, entry, state, at), iso_ms(state.closes_at_ms)
     match ReferralAct(data["act"]):
         case ReferralAct.PROPOSE:

@@ -7,8 +7,8 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final
 
-from consult.domain.log import ConsultState, Policy, facts_of, opening_of
-from consult.domain.status import CloseReason, LogFacts, OrderStatus, Phase, derive_status
+from consult.domain.log import ConsultState, LogDepartment, Policy, facts_of, opening_of
+from consult.domain.status import NOBODY, CloseReason, LogFacts, OrderStatus, Phase, derive_status
 from im.domain import Opening
 from server.kernel.clock import from_ms, to_ms
 
@@ -59,7 +59,7 @@ class OrderPatient:
 
 @dataclass(frozen=True, slots=True)
 class OrderDoctor:
-    """The doctor as shown when the order was made."""
+    """The doctor as shown when the order was made or came to them; `NOBODY` while a quick consult waits in its pool."""
 
     id: str
     name: str
@@ -89,6 +89,7 @@ class Order:
     """An order with what its log says laid over it. `policy`, `paid_at` and `deadline_at` are there from capture on;
     `planned_replies` is shown until then.
 
+    `department` is set on quick consults: any doctor of it may take the order.
     `unpaid_until` is when an order that nobody paid is cancelled; `place_day` is the local day whose daily maximum its first
     payment attempt counted against; `payment_ids` are all attempts, at most `MOST_PAYMENTS`.
     """
@@ -120,6 +121,17 @@ class Order:
     cancel_reason: CloseReason | None = None
     facts: LogFacts | None = None
     rating: Rating | None = None
+    department: LogDepartment | None = None
+
+    @property
+    def is_with_doctor(self) -> bool:
+        """False while a quick consult is nobody's."""
+        return self.doctor.id != NOBODY
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The accounts that the order is shown to once it is paid."""
+        return (self.patient_account, self.doctor.id) if self.is_with_doctor else (self.patient_account,)
 
     @property
     def status(self) -> OrderStatus:
@@ -151,7 +163,7 @@ class Order:
 
     def has_member(self, account_id: str) -> bool:
         """Whether this account may see the order: its patient's account, its current doctor."""
-        return account_id in (self.patient_account, self.doctor.id)
+        return account_id in self.members
 
     def with_log(self, state: ConsultState) -> "Order":
         """The same order, seen at this entry of its log."""
@@ -194,10 +206,11 @@ def find_opening(order: Order) -> Opening | None:
         order_id=order.id,
         hospital_id=order.hospital_id,
         patient_account=order.patient_account,
-        doctor_id=order.doctor.id,
+        doctor_id=order.doctor.id if order.department is None else NOBODY,
         fee_fen=order.fee_fen,
         paid_at_ms=to_ms(order.paid_at),
         policy=order.policy,
+        department=order.department,
     )
 
 

@@ -54,6 +54,7 @@ class Command(StrEnum):
     GIFT = "gift"
     RATE = "rate"
     REFER = "refer"
+    TAKE = "take"
 
 
 _S = OrderStatus
@@ -67,6 +68,7 @@ ALLOWED: Final[Mapping[Command, frozenset[OrderStatus]]] = MappingProxyType(
         Command.GIFT: frozenset({_S.AWAITING_DOCTOR, _S.IN_SESSION}),
         Command.RATE: frozenset({_S.COMPLETED}),
         Command.REFER: frozenset({_S.AWAITING_DOCTOR}),
+        Command.TAKE: frozenset({_S.AWAITING_DOCTOR}),
     }
 )
 """The statuses in which each command is taken. `awaiting_doctor` says that the order is open and no reply counts,
@@ -90,9 +92,14 @@ TRANSITIONS: Final[frozenset[tuple[OrderStatus, OrderStatus]]] = frozenset(
 """What may follow on what from one write to the next. Nothing else ever shows."""
 
 
+NOBODY: Final = ""
+"""The doctor of a quick consult that waits in its department's pool: no account has this id."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogDoctor:
-    """A doctor as shown when the order came, or was to come, to them by a referral."""
+    """A doctor as shown when the order came, or was to come, to them by a referral or from the pool; or `NOBODY`, who has a
+    department only."""
 
     id: str
     name: str
@@ -109,7 +116,7 @@ class LogFacts:
     """What an order's log says at entry `seq`: all that its status, its lists and its money need.
 
     Instants are milliseconds. `settle_due_at_ms` is set while the order is closed and not settled.
-    `doctor` is set once a referral changed who it is; `referral_to` while one is offered to that doctor.
+    `doctor` is set once a referral or a take changed who it is; `referral_to` while one is offered to that doctor.
     """
 
     seq: int

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from consult.domain.log import Policy
+from consult.domain.log import LogDepartment, Policy
 from consult.domain.order import ORDERS as ORDERS
 from consult.domain.order import ConsentGiven, DueOrder, IdentityDocument, Order, OrderDoctor, OrderKind, OrderPatient, Rating
 from consult.domain.proofs import TimedOrder
@@ -38,6 +38,8 @@ def order_document(order: Order, keys: HospitalKeys) -> Document:
         "patient_id": patient.id,
         "patient": keys.seal_bytes(sealed_patient, field=_PATIENT, owner=order.id),
         "doctor_id": order.doctor.id,
+        "department_id": None if order.department is None else order.department.id,
+        "department": None if order.department is None else order.department.name,
         "doctor": {"name": order.doctor.name, "title": order.doctor.title, "department": order.doctor.department},
         "complaint": keys.seal_text(order.complaint, field=_COMPLAINT, owner=order.id),
         "image_ids": list(order.image_ids),
@@ -102,6 +104,7 @@ def order_from(document: Mapping[str, Any], keys: HospitalKeys) -> Order:
         cancelled_at=document.get("cancelled_at"),
         cancel_reason=CloseReason(cancel_reason) if cancel_reason else None,
         facts=None if document["log"] is None else facts_from(document["log"]),
+        department=LogDepartment(document["department_id"], document["department"]) if document.get("department_id") else None,
         rating=None if document["rating"] is None else _rating_from(document["rating"], order_id, keys),
     )
 

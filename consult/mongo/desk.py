@@ -1,7 +1,8 @@
 """Desks in MongoDB: settings, places of a day, quick replies, and figures counted from orders."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final
 
 from pymongo import ASCENDING, IndexModel
@@ -14,19 +15,23 @@ from consult.domain.desk import (
     DeskSettings,
     Figures,
     Hours,
+    PlaceClaim,
     QuickReply,
 )
 from consult.domain.status import Outcome, Phase
 from consult.mongo.codec import ORDERS
+from server.kernel.mongo import ALL_HOSPITALS, Database, Document
 from server.kernel.mongo import Collection as MongoCollection
-from server.kernel.mongo import Database, Document
 from server.kernel.outbox import OUTBOX_INDEX, Event, to_outbox
 
 DOCTOR_DAYS: Final = "doctor_days"
 
 DESK_INDEXES: Final = {
     DESK_SETTINGS: [OUTBOX_INDEX, IndexModel([("hospital_id", ASCENDING), ("_id", ASCENDING)])],
-    DOCTOR_DAYS: [IndexModel([("hospital_id", ASCENDING), ("doctor_id", ASCENDING), ("day", ASCENDING)], unique=True)],
+    DOCTOR_DAYS: [
+        IndexModel([("hospital_id", ASCENDING), ("doctor_id", ASCENDING), ("day", ASCENDING)], unique=True),
+        IndexModel([("claims.at", ASCENDING)], name="claimed", sparse=True),
+    ],
     QUICK_REPLIES: [OUTBOX_INDEX],
 }
 
@@ -36,6 +41,9 @@ _MINUTE_MS: Final = 60_000
 class MongoPlaces:
     """Implements `ports.PlaceRepository`: one document per hospital, doctor and local day, with the limit and the order ids.
 
+    `claims` are those of the ids whose entry is still to be appended, each with its instant: what a process that died in
+    between left is found by them.
+
     `settings_version` says which decision of the doctor the limit is: a later one is never overwritten by an earlier.
     """
 
@@ -43,11 +51,14 @@ class MongoPlaces:
         self._days: MongoCollection = database[DOCTOR_DAYS]
         self._settings: MongoCollection = database[DESK_SETTINGS]
 
-    async def take(self, hospital_id: str, doctor_id: str, day: str, order_id: str) -> bool:
-        """Take a place, or keep the one that this order has; False when the day is full."""
+    async def take(
+        self, hospital_id: str, doctor_id: str, day: str, order_id: str, *, claimed_at: datetime | None = None
+    ) -> bool:
         key = _day_key(hospital_id, doctor_id, day)
         has_room: Document = {"$or": [{"$eq": ["$limit", None]}, {"$lt": [{"$size": "$order_ids"}, "$limit"]}]}
         take: Document = {"$push": {"order_ids": order_id}}
+        if claimed_at is not None:
+            take["$push"]["claims"] = {"order_id": order_id, "at": claimed_at}
         query = key | {"order_ids": {"$ne": order_id}, "$expr": has_room}
         # Twice: between a take that found no day and the look at it, another attempt may have begun the day.
         for _ in range(2):
@@ -60,8 +71,25 @@ class MongoPlaces:
                 return True
         return False
 
-    async def free(self, hospital_id: str, doctor_id: str, day: str, order_id: str) -> None:
-        await self._days.update_one(_day_key(hospital_id, doctor_id, day), {"$pull": {"order_ids": order_id}})
+    async def hold(self, hospital_id: str, doctor_id: str, day: str, order_id: str) -> None:
+        held: Document = {"$addToSet": {"order_ids": order_id}, "$pull": {"claims": {"order_id": order_id}}}
+        await self._days.update_one(_day_key(hospital_id, doctor_id, day), held)
+
+    async def free(
+        self, hospital_id: str, doctor_id: str, day: str, order_id: str, *, claimed_before: datetime | None = None
+    ) -> None:
+        key = _day_key(hospital_id, doctor_id, day)
+        if claimed_before is not None:
+            key["claims"] = {"$elemMatch": {"order_id": order_id, "at": {"$lte": claimed_before}}}
+        await self._days.update_one(key, {"$pull": {"order_ids": order_id, "claims": {"order_id": order_id}}})
+
+    async def claimed(self, before: datetime) -> AsyncIterator[PlaceClaim]:
+        cursor = self._days.find({"claims.at": {"$lte": before}}, sort=[("claims.at", ASCENDING)], comment=ALL_HOSPITALS)
+        async with cursor:
+            async for document in cursor:
+                for claim in document["claims"]:
+                    if claim["at"] <= before:
+                        yield PlaceClaim(document["hospital_id"], document["doctor_id"], document["day"], claim["order_id"])
 
     async def apply_limit(self, settings: DeskSettings, days: Sequence[str]) -> None:
         """Days that are not there are made, so that an attempt at this moment cannot make one with the limit of before."""

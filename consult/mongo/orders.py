@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from consult.domain.log import Policy
 from consult.domain.order import MOST_PAYMENTS, DueOrder, Order, Rating, order_number
 from consult.domain.proofs import TimedOrder
-from consult.domain.status import CloseReason, LogFacts, OrderStatus, Outcome, Phase, log_status
+from consult.domain.status import NOBODY, CloseReason, LogFacts, OrderStatus, Outcome, Phase, log_status
 from consult.mongo.codec import (
     DUE_FIELDS,
     ORDERS,
@@ -57,6 +57,11 @@ ORDER_INDEXES: Final = [
         [("hospital_id", ASCENDING), ("log.referral_to", ASCENDING), ("expire_at", ASCENDING)],
         name="offered",
         partialFilterExpression={"log.referral_to": {"$type": "string"}},
+    ),
+    IndexModel(
+        [("hospital_id", ASCENDING), ("department_id", ASCENDING), ("doctor_id", ASCENDING), ("expire_at", ASCENDING)],
+        name="pool",
+        partialFilterExpression={"department_id": {"$type": "string"}},
     ),
     IndexModel([("unpaid_at", ASCENDING)], partialFilterExpression={"unpaid_at": _DATE}),
     IndexModel([("expire_at", ASCENDING)], partialFilterExpression={"expire_at": _DATE}),
@@ -137,6 +142,14 @@ class MongoOrders:
     async def list_offered(self, hospital_id: str, doctor_id: str, limit: int) -> list[Order]:
         cursor = self._orders.find(
             {"hospital_id": hospital_id, "log.referral_to": doctor_id}, sort=[("expire_at", ASCENDING)], limit=limit
+        )
+        return [order for document in await cursor.to_list() if (order := await self._open(document)) is not None]
+
+    async def list_pool(self, hospital_id: str, department_id: str, limit: int) -> list[Order]:
+        cursor = self._orders.find(
+            {"hospital_id": hospital_id, "department_id": department_id, "doctor_id": NOBODY, "expire_at": _DATE},
+            sort=[("expire_at", ASCENDING)],
+            limit=limit,
         )
         return [order for document in await cursor.to_list() if (order := await self._open(document)) is not None]
 

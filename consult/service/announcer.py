@@ -78,7 +78,7 @@ class OrderAnnouncer:
 
     def announce(self, order: Order) -> None:
         """Tell both how the order stands; before the payment, only the patient."""
-        accounts = (order.patient_account,) if order.paid_at is None else (order.patient_account, order.doctor.id)
+        accounts = (order.patient_account,) if order.paid_at is None else order.members
         self._live.send(accounts, ORDER_CHANGED, to_payload(order_out(order)))
 
     async def close(self) -> None:

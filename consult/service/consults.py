@@ -6,7 +6,6 @@ from functools import partial
 from consult.domain.decisions import (
     AlreadyDone,
     decide_cancel,
-    decide_decline,
     decide_finish,
     decide_gift,
     decide_settlement,
@@ -14,6 +13,7 @@ from consult.domain.decisions import (
 from consult.domain.log import facts_of
 from consult.domain.notices import NoticeKind, notice_of
 from consult.domain.order import ORDERS, Order, Rating
+from consult.domain.quick import decide_give_back
 from consult.domain.status import CloseReason, Command, LogFacts, Phase, require_allowed
 from consult.errors import OrderTransitionRefused
 from consult.ports import Decide, Log, OrderRepository, Outboxes
@@ -55,9 +55,10 @@ class ConsultService:
         return await self._append(order, partial(decide_cancel, account_id=actor.account_id, command_id=command_id))
 
     async def decline_order(self, actor: Actor, order_id: str, reason: str, command_id: str) -> Order:
-        """The doctor gives it back while no reply counts; the fee goes back in full, the patient reads the reason."""
+        """The doctor gives it back while no reply counts, and the patient reads the reason: a quick consult waits for another
+        doctor of the department, of any other the fee goes back in full."""
         order = await self.access.access_order_as_doctor(actor, order_id, "consult.order_declined")
-        decide = partial(decide_decline, account_id=actor.account_id, reason=reason, command_id=command_id)
+        decide = partial(decide_give_back, account_id=actor.account_id, reason=reason, command_id=command_id)
         return await self._append(order, decide)
 
     async def finish_order(self, actor: Actor, order_id: str, command_id: str) -> Order:
@@ -125,7 +126,7 @@ class ConsultService:
     async def record_access_changed(self, event: Event) -> None:
         """`consult.record_access_changed`: tell the doctor, once the order is paid and theirs to see."""
         order = await self.orders.find(event.subject)
-        if order is not None and order.phase is Phase.CAPTURED:
+        if order is not None and order.phase is Phase.CAPTURED and order.is_with_doctor:
             notice = notice_of(
                 NoticeKind.RECORD_ACCESS_CHANGED,
                 cause=event.id,

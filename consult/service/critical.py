@@ -10,6 +10,7 @@ from typing import Final
 
 from consult.domain.notices import Notice, NoticeKind, notice_of
 from consult.domain.order import Order
+from consult.domain.status import NOBODY
 from consult.domain.tasks import StaffTask, TaskKind, new_task, task_id_of
 from consult.ports import DoctorTexts, Log, OpenOrders, PatientHolders
 from consult.service.notices import NoticeService
@@ -50,12 +51,13 @@ class ConcernedPeople:
         return People(tuple(accounts), tuple(recipient for recipient in doctors if recipient is not None))
 
     async def _doctor(self, order: Order) -> Recipient | None:
-        """The order's doctor as of now; None when it has just closed."""
+        """The order's doctor as of now; None when it has just closed, or nobody has it."""
         try:
             state = (await self.log.read_fresh(order.conversation_id)).state
         except ConversationNotFound:  # paid this moment: nobody but its first doctor can be the doctor
-            return Recipient(order.id, order.doctor.id)
-        return Recipient(order.id, state.doctor) if state.is_open_at(self.clock.now_ms()) else None
+            return Recipient(order.id, order.doctor.id) if order.is_with_doctor else None
+        is_with_doctor = state.is_open_at(self.clock.now_ms()) and state.doctor != NOBODY
+        return Recipient(order.id, state.doctor) if is_with_doctor else None
 
 
 def _is_of(order: Order, identity: Identity, facts: PersonFacts) -> bool:

@@ -43,18 +43,18 @@ class FairnessService:
         own order."""
         if not replies:
             return
-        hospitals, doctors = ({state.hospital_id for _, state in replies}, {state.doctor for _, state in replies})
+        hospitals, doctors = ({state.hospital_id for _, state in replies}, {_said_by(entry) for entry, _ in replies})
         earlier = {doctor: list(said) for doctor, said in (await self.fairness.list_said(hospitals, doctors)).items()}
         fresh: dict[tuple[str, str], list[Said]] = {}
         flaws: list[tuple[Entry, ConsultState, Flaw]] = []
         for entry, state in replies:
             digest = await self.fairness.digest(state.hospital_id, normalised(entry.draft.parts))
-            said, known = Said(state.order_id, digest), earlier.setdefault(state.doctor, [])
+            said, known = Said(state.order_id, digest), earlier.setdefault(_said_by(entry), [])
             if (flaw := find_flaw(entry.draft.parts, digest, known, order_id=state.order_id)) is not None:
                 flaws.append((entry, state, flaw))
             if said not in known:
                 known.append(said)
-                fresh.setdefault((state.hospital_id, state.doctor), []).append(said)
+                fresh.setdefault((state.hospital_id, _said_by(entry)), []).append(said)
         await self.fairness.remember(fresh)
         for entry, state, flaw in flaws:
             await self._flag(entry, state, flaw)
@@ -66,7 +66,7 @@ class FairnessService:
             order_id=state.order_id,
             conversation_id=entry.conversation_id,
             seq=entry.seq,
-            doctor_id=state.doctor,
+            doctor_id=_said_by(entry),
             flaw=flaw,
             flagged_at=from_ms(entry.at_ms),
         )
@@ -159,3 +159,9 @@ class FairnessService:
         if flag is None:
             raise ReplyFlagNotFound
         return flag
+
+
+def _said_by(reply: Entry) -> str:
+    """Whose words they are: the order may be another doctor's by now."""
+    assert reply.draft.sender is not None, "a reply has a sender"
+    return reply.draft.sender

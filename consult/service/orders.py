@@ -6,9 +6,9 @@ from datetime import timedelta
 from accounts.domain.doctors import Doctor
 from accounts.domain.patients import Patient
 from accounts.errors import ConsentMismatch
-from consult.domain.log import Policy
+from consult.domain.log import LogDepartment, Policy
 from consult.domain.order import ORDERS, ConsentGiven, IdentityDocument, Order, OrderDoctor, OrderKind, OrderPatient
-from consult.domain.status import OrderStatus, Phase
+from consult.domain.status import NOBODY, OrderStatus, Phase
 from consult.errors import OrderConsentRequired, OrderDoctorUnavailable, OrderNotFound, OrderRevisitUnavailable
 from consult.ports import (
     Consents,
@@ -22,6 +22,7 @@ from consult.ports import (
 )
 from consult.service.access import VIEWED, OrderAccess
 from consult.service.announcer import OrderAnnouncer
+from consult.service.offers import QuickOffers
 from consult.service.pages import cut_page, place_after
 from server.kernel.actor import Actor
 from server.kernel.audit import audit_row
@@ -48,14 +49,25 @@ class OrderSettings:
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """What a patient asks for."""
+    """What a patient asks for: of a doctor, or, where that is None, of the first free doctor of a department."""
 
-    doctor_id: str
+    doctor_id: str | None
     patient_id: str
     kind: OrderKind
     complaint: str
     image_ids: tuple[str, ...]
     consent: ConsentGiven | None
+    department_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who is asked, and what it costs. `department` is set for quick consults, whose doctor is nobody yet."""
+
+    hospital_id: str
+    doctor: OrderDoctor
+    fee_fen: int
+    department: LogDepartment | None = None
 
 
 @dataclass(slots=True)
@@ -66,6 +78,7 @@ class OrderService:
     orders: OrderRepository
     desks: DeskRepository
     doctors: Doctors
+    offers: QuickOffers
     patients: Patients
     consents: Consents
     media: OrderMedia
@@ -78,17 +91,18 @@ class OrderService:
     async def create_order(self, actor: Actor, order_id: str, request: OrderRequest) -> Order:
         """A new order, not paid yet. The same id again is the same order.
 
-        Raises patient.not_found, OrderConsentRequired, OrderDoctorUnavailable, OrderRevisitUnavailable, media.not_found.
+        Raises patient.not_found, OrderConsentRequired, OrderDoctorUnavailable, DepartmentNotFound, OrderRevisitUnavailable,
+        media.not_found.
         """
         if (made := await self.orders.find(order_id)) is not None:
             return self._own(actor, made)
         patient = await self.patients.access_patient(actor, request.patient_id)
         consent = await self._require_consent(request.consent)
-        doctor = await self._available_doctor(request.doctor_id)
-        await self._require_visit(request.kind, doctor, patient)
+        asked = await self._asked(request)
+        await self._require_visit(request.kind, patient)
         if request.image_ids:
-            await self.media.claim_for_order(actor, doctor.hospital_id, order_id, request.image_ids)
-        order = self._new_order(actor, order_id, request, consent, doctor, patient)
+            await self.media.claim_for_order(actor, asked.hospital_id, order_id, request.image_ids)
+        order = self._new_order(actor, order_id, request, consent, asked, patient)
         event = event_of(
             actor,
             "consult.order_created",
@@ -96,7 +110,8 @@ class OrderService:
             at=order.created_at,
             order_id=order.id,
             hospital_id=order.hospital_id,
-            doctor_id=doctor.id,
+            doctor_id=order.doctor.id,
+            department_id=None if order.department is None else order.department.id,
             patient_id=patient.id,
             fee_fen=order.fee_fen,
             record_access=consent.record_access,
@@ -129,6 +144,17 @@ class OrderService:
         await self.access.audit.record(audit_row(actor, "consult.orders_listed", subject=actor.account_id, at=self.clock.now()))
         return cut_page(found, limit, lambda order: (order.created_at, order.id))
 
+    async def _asked(self, request: OrderRequest) -> _Asked:
+        if request.doctor_id is not None:
+            doctor = await self._available_doctor(request.doctor_id)
+            shown = OrderDoctor(doctor.id, doctor.name, doctor.title, doctor.department_name)
+            return _Asked(doctor.hospital_id, shown, doctor.fee_fen)
+        if request.department_id is None:
+            raise OrderDoctorUnavailable
+        offer = await self.offers.get_offer(request.department_id)
+        department = LogDepartment(offer.department.id, offer.department.name)
+        return _Asked(offer.department.hospital_id, OrderDoctor(NOBODY, "", "", department.name), offer.fee_fen, department)
+
     async def _available_doctor(self, doctor_id: str) -> Doctor:
         doctor = (await self.doctors.find_doctors([doctor_id])).get(doctor_id)
         if doctor is None or not doctor.active:
@@ -148,19 +174,19 @@ class OrderService:
             raise OrderConsentRequired from error
         return given
 
-    async def _require_visit(self, kind: OrderKind, doctor: Doctor, patient: Patient) -> None:
+    async def _require_visit(self, kind: OrderKind, patient: Patient) -> None:
         if kind is not OrderKind.REVISIT:
             return
         if self.visits is None or not await self.visits.has_offline_visit(patient):
             raise OrderRevisitUnavailable
 
     def _new_order(
-        self, actor: Actor, order_id: str, request: OrderRequest, consent: ConsentGiven, doctor: Doctor, patient: Patient
+        self, actor: Actor, order_id: str, request: OrderRequest, consent: ConsentGiven, asked: _Asked, patient: Patient
     ) -> Order:
         now = self.clock.now()
         return Order(
             id=order_id,
-            hospital_id=doctor.hospital_id,
+            hospital_id=asked.hospital_id,
             version=1,
             number="",
             phase=Phase.PENDING_PAYMENT,
@@ -173,15 +199,16 @@ class OrderService:
                 patient.birth_date,
                 IdentityDocument(patient.id_type.value, patient.id_number),
             ),
-            doctor=OrderDoctor(doctor.id, doctor.name, doctor.title, doctor.department_name),
+            doctor=asked.doctor,
             complaint=request.complaint,
             image_ids=request.image_ids,
             consent=consent,
-            fee_fen=doctor.fee_fen,
+            fee_fen=asked.fee_fen,
             conversation_id=new_id(),
             created_at=now,
             unpaid_until=now + self.settings.unpaid_timeout,
             planned_replies=self.settings.replies,
+            department=asked.department,
         )
 
     @staticmethod

@@ -17,6 +17,7 @@ from consult.ports import DeskRepository, Doctors, Log, OrderRepository, Outboxe
 from consult.service.access import OrderAccess
 from consult.service.announcer import OrderAnnouncer
 from consult.service.notices import NoticeService
+from consult.service.offers import QuickOffers
 from consult.service.orders import OrderSettings
 from server.kernel.actor import Actor, system_actor
 from server.kernel.clock import Clock
@@ -37,6 +38,7 @@ class OrderPaymentService:
     places: PlaceRepository
     desks: DeskRepository
     doctors: Doctors
+    offers: QuickOffers
     payments: Payments
     log: Log
     notices: NoticeService
@@ -46,7 +48,8 @@ class OrderPaymentService:
     settings: OrderSettings
 
     async def start_payment(self, actor: Actor, order_id: str, channel: str, payment_id: str) -> StartedPayment:
-        """Begin to pay. All attempts of an order share one place of the doctor's day, that of the first attempt.
+        """Begin to pay. All attempts of an order share one place of the doctor's day, that of the first attempt; a quick
+        consult takes its place with the doctor who takes it.
 
         Raises OrderNotFound, OrderTransitionRefused, OrderDoctorUnavailable, OrderPaymentsExhausted, OrderDailyMaximum; the
         money has not moved then.
@@ -56,7 +59,7 @@ class OrderPaymentService:
         await self._require_doctor(order)
         order = await self._begin(order, payment_id)
         day = order.place_day or local_day(self.clock.now())
-        if not await self.places.take(order.hospital_id, order.doctor.id, day, order.id):
+        if order.department is None and not await self.places.take(order.hospital_id, order.doctor.id, day, order.id):
             await self.orders.forget_payment(order, payment_id)
             raise OrderDailyMaximum
         await self._require_still_unpaid(order)
@@ -172,7 +175,7 @@ class OrderPaymentService:
                 at=event.at,
                 amount_fen=event.data["amount_fen"],
             )
-            for account_id in (order.patient_account, order.doctor.id)
+            for account_id in order.members
         )
 
     def _require_payable(self, order: Order) -> None:
@@ -182,6 +185,9 @@ class OrderPaymentService:
 
     async def _require_doctor(self, order: Order) -> None:
         """The switch is looked at again: much may have changed since the order was made."""
+        if order.department is not None:
+            await self.offers.get_offer(order.department.id, order.hospital_id)
+            return
         doctor = (await self.doctors.find_doctors([order.doctor.id])).get(order.doctor.id)
         settings = await self.desks.find_settings(order.hospital_id, order.doctor.id)
         if doctor is None or not doctor.active or not settings.takes_orders_at(self.clock.now()):
@@ -207,7 +213,7 @@ class OrderPaymentService:
         require_allowed(Command.PAY, now.status)
 
     async def _free(self, order: Order) -> None:
-        if order.place_day is not None:
+        if order.place_day is not None and order.department is None:
             await self.places.free(order.hospital_id, order.doctor.id, order.place_day, order.id)
 
     async def _reread(self, order: Order) -> Order:

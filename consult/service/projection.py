@@ -15,6 +15,7 @@ from consult.domain.order import ORDERS
 from consult.ports import Log, OrderRepository, Outboxes, PlaceRepository
 from consult.service.fairness import FairnessService
 from consult.service.notices import NoticeService
+from consult.service.quick import PoolService
 from consult.service.reminders import ReminderService
 from consult.service.settlement import settled_event
 from im.domain import Entry, EntryKind
@@ -23,6 +24,7 @@ from server.kernel.clock import Clock, from_ms
 
 _PAGE: Final = 500
 _REMEMBERED: Final = 20_000
+_NO_PLACES: Final[frozenset[tuple[str, str]]] = frozenset()
 
 
 @dataclass(slots=True)
@@ -34,8 +36,10 @@ class _Effects:
     replies: list[Entry] = field(default_factory=list)
     opened: bool = False
     answered: bool = False
-    given_back: list[tuple[str, str]] = field(default_factory=list)
-    """(doctor, day) of places that a referral took which came to nothing."""
+    pooled: Entry | None = None
+    """With which it last came to its department's pool."""
+    places: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """(doctor, day) of places that the log took, or gave back: whether it is held now."""
 
     def take(self, entry: Entry, state: ConsultState) -> None:
         """`state` is the one after the entry."""
@@ -49,6 +53,8 @@ class _Effects:
             self.replies.append(entry)
         first_reply = draft.kind is EntryKind.MESSAGE and draft.role == DOCTOR and len(state.counted) == 1
         self.answered |= first_reply or draft.closes is not None
+        if state.waits_in_pool and draft.kind in (EntryKind.OPENED, EntryKind.REFERRED):
+            self.pooled = entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class OrderProjection:
         reminders: ReminderService,
         fairness: FairnessService,
         places: PlaceRepository,
+        pool: PoolService,
         relay: Outboxes,
         clock: Clock,
     ) -> None:
@@ -83,6 +90,7 @@ class OrderProjection:
         self._reminders = reminders
         self._fairness = fairness
         self._places = places
+        self._pool = pool
         self._relay = relay
         self._clock = clock
         self._states: OrderedDict[str, ConsultState] = OrderedDict()
@@ -142,13 +150,12 @@ class OrderProjection:
         return state
 
     def _take(self, state: ConsultState | None, entry: Entry, begins: int, effects: _Effects) -> ConsultState:
-        before = None if state is None else state.referral
+        before = frozenset(state.places) if state is not None and state.places else _NO_PLACES
         state = fold(state, entry)
         if entry.seq > begins:
             effects.take(entry, state)
-            came_to_nothing = state.referral is None and before is not None and state.doctor != before.doctor.id
-            if came_to_nothing and before is not None and before.place_day is not None:
-                effects.given_back.append((before.doctor.id, before.place_day))
+            if before or state.places:
+                effects.places |= dict.fromkeys(before - state.places, False) | dict.fromkeys(state.places - before, True)
         return state
 
     async def _store(self, followed: Sequence[_Followed]) -> None:
@@ -177,8 +184,11 @@ class OrderProjection:
             await self._reminders.plan(state, conversation_id)
         if effects.answered:
             await self._reminders.settled(state)
-        for doctor_id, day in effects.given_back:
-            await self._places.free(state.hospital_id, doctor_id, day, state.order_id)
+        for (doctor_id, day), held in effects.places.items():
+            settle = self._places.hold if held else self._places.free
+            await settle(state.hospital_id, doctor_id, day, state.order_id)
+        if effects.pooled is not None and state.waits_in_pool:
+            await self._pool.tell_department(effects.pooled, state)
 
     def _remember(self, followed: Iterable[_Followed]) -> None:
         """Only after everything of them is stored: what failed is begun again from what is stored."""

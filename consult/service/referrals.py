@@ -11,14 +11,14 @@ from consult.domain.log import ConsultState, ReferralAct
 from consult.domain.order import Order, OrderDoctor, OrderPatient, local_day
 from consult.domain.referrals import NEW, decide_referral, decide_referral_step, parties_of
 from consult.domain.status import LogDoctor, Phase
-from consult.errors import OrderDailyMaximum, OrderNotFound, OrderTransitionRefused
-from consult.ports import Decide, Doctors, Log, OrderRepository, PlaceRepository
+from consult.errors import OrderNotFound, OrderTransitionRefused
+from consult.ports import Decide, Doctors, Log, OrderRepository
 from consult.service.access import OrderAccess
+from consult.service.places import HeldPlaces
 from im.errors import ConversationNotFound
 from server.kernel.actor import Actor, Role
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock, from_ms
-from server.kernel.errors import DomainError
 from server.kernel.ids import is_id
 
 _MOST_OFFERS: Final = 50
@@ -53,7 +53,7 @@ class ReferralService:
     access: OrderAccess
     orders: OrderRepository
     doctors: Doctors
-    places: PlaceRepository
+    places: HeldPlaces
     log: Log
     audit: Audit
     clock: Clock
@@ -88,7 +88,7 @@ class ReferralService:
         if day is None:
             await self._append(order, decide)
         else:
-            await self._accept(actor, order, day, decide)
+            await self.places.append(order, actor.account_id, day, decide)
         if referral is None or referral.id != referral_id:
             raise OrderTransitionRefused(status=state.status.value, reason="referral")
         return ShownReferral(referral.id, order.id, referral.doctor, referral.reason, act)
@@ -117,20 +117,6 @@ class ReferralService:
     async def conceal(self, actor: Actor, order_id: str) -> None:
         """Raises OrderNotFound for whoever may not see the order, whatever they may do."""
         await self.access.require_visible(actor, order_id)
-
-    async def _accept(self, actor: Actor, order: Order, day: str, decide: Decide) -> None:
-        """The place is taken before the entry, and given back unless the log says that it is this doctor's to have."""
-        if not await self.places.take(order.hospital_id, actor.account_id, day, order.id):
-            raise OrderDailyMaximum
-        try:
-            await self._append(order, decide)
-        except DomainError:
-            state: ConsultState = (await self.log.read_fresh(order.conversation_id)).state
-            referral = state.referral
-            accepted = referral is not None and referral.accepted and referral.doctor.id == actor.account_id
-            if not accepted and state.doctor != actor.account_id:
-                await self.places.free(order.hospital_id, actor.account_id, day, order.id)
-            raise
 
     async def _append(self, order: Order, decide: Decide) -> None:
         try:

@@ -21,9 +21,11 @@ from consult.domain.reminders import (
     still_waits,
     time_text,
 )
+from consult.domain.status import NOBODY
 from consult.domain.tasks import TaskKind, new_task, task_id_of
 from consult.ports import ClockOk, DoctorTexts, Log, Outboxes, ReminderRepository
 from consult.service.notices import NoticeService
+from consult.service.quick import PoolService
 from consult.service.tasks import TaskService
 from server.kernel.actor import Actor, Role, StaffRole, system_actor
 from server.kernel.audit import Audit, Outcome, audit_row
@@ -50,6 +52,7 @@ class ReminderService:
     log: Log
     notices: NoticeService
     tasks: TaskService
+    pool: PoolService
     texts: DoctorTexts | None
     audit: Audit
     relay: Outboxes
@@ -162,7 +165,10 @@ class ReminderService:
 
     async def _do(self, action: ReminderAction, reminder: Reminder, minutes: int, event: Event) -> None:
         cause = f"{reminder.order_id}:{minutes}"
+        nobody = reminder.doctor_id == NOBODY
         match action:
+            case ReminderAction.NOTICE if nobody:
+                await self.pool.remind_department(reminder.conversation_id, cause, event.at, minutes)
             case ReminderAction.NOTICE:
                 notice = notice_of(
                     NoticeKind.TIME_LEFT,
@@ -177,7 +183,7 @@ class ReminderService:
                 )
                 await self.notices.tell([notice])
             case ReminderAction.SMS:
-                if self.texts is not None:
+                if self.texts is not None and not nobody:  # a department has no phone; staff call, with the next rung
                     await self.texts.tell_doctor(
                         derived_id("reminder_sms", cause),
                         reminder.hospital_id,

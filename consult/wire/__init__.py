@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from accounts.domain.doctors import Doctor
 from consult.domain.desk import DeskSettings, Figures, Hours, QuickReply, minute_text, parse_minute
+from consult.domain.log import LogDepartment
 from consult.domain.order import MOST_IMAGES, MOST_TAGS, Order, OrderKind, Rating, age_on
 from consult.domain.status import OrderStatus
 from server.kernel.wire import CleanText, Id, Instant, OneLine, Page, PageQuery, QueryModel, WireModel
@@ -81,6 +82,15 @@ class RecordAccessIn(WireModel):
     granted: bool
 
 
+class QuickOut(WireModel):
+    """An order of a department's first free doctor: until one took it (`taken`), the order's doctor has a department only, and
+    empty id, name and title."""
+
+    department_id: str
+    department: str
+    taken: bool
+
+
 class DoctorOfOrder(WireModel):
     id: str
     name: str
@@ -113,7 +123,8 @@ class RatingOut(WireModel):
 
 
 class OrderOut(WireModel):
-    """`unpaid_until`: when it is cancelled if nobody pays. `record_access`: whether the patient lets the doctor see records."""
+    """`unpaid_until`: when it is cancelled if nobody pays. `record_access`: whether the patient lets the doctor see records.
+    `quick`: null but for an order that was made of a department."""
 
     id: str
     number: str
@@ -135,6 +146,7 @@ class OrderOut(WireModel):
     rating: RatingOut | None
     unpaid_until: Instant
     record_access: bool
+    quick: QuickOut | None
     version: int
 
 
@@ -267,8 +279,13 @@ def order_out(order: Order) -> OrderOut:
         rating=None if order.rating is None else _rating_out(order.rating),
         unpaid_until=order.unpaid_until,
         record_access=order.consent.record_access,
+        quick=None if order.department is None else _quick_out(order, order.department),
         version=order.shown_version,
     )
+
+
+def _quick_out(order: Order, department: LogDepartment) -> QuickOut:
+    return QuickOut(department_id=department.id, department=department.name, taken=order.is_with_doctor)
 
 
 def _rating_out(rating: Rating) -> RatingOut:

@@ -10,9 +10,11 @@ from pydantic.json_schema import models_json_schema
 from consult.service.announcer import ORDER_CHANGED
 from consult.service.notes import NOTE_EVENT
 from consult.service.notices import NOTICE, NOTICES_READ
+from consult.service.quick import POOL_CHANGED
 from consult.wire import OrderOut
 from consult.wire.notes import NoteAddedOut
 from consult.wire.notices import BadgeOut, NoticeOut
+from consult.wire.quick import PoolChangedOut
 from ehr_view.critical.service import CRITICAL_CHANGED
 from ehr_view.critical.wire import CriticalOut
 from ehr_view.service import RECORD_VIEWED
@@ -49,6 +51,7 @@ def product_events() -> list[SocketEvent]:
         SocketEvent(CRITICAL_CHANGED, "A critical value that concerns the account: how it stands.", CriticalOut),
         SocketEvent(NOTICE, "Something that the account should know.", NoticeOut),
         SocketEvent(NOTE_EVENT, "An internal note was added to an order that the doctor or staff has open.", NoteAddedOut),
+        SocketEvent(POOL_CHANGED, "An order came to the pool of the doctor's department, or left it.", PoolChangedOut),
         SocketEvent(NOTICES_READ, "Notices were read on some device; what is unread then.", BadgeOut),
     ]
 

@@ -23,6 +23,7 @@ from accounts.ports import PatientAccountRepository
 from accounts.service.doctors import DoctorService
 from accounts.service.patients import PatientService
 from accounts.service.staff import StaffService
+from consult.service.offers import QuickOffers
 from server.app.demo_people import DemoDoctor, DemoPatient, DemoStaff, list_doctors, list_patients, list_staff
 from server.kernel.actor import DEFAULT_HOSPITAL, PLATFORM, Actor, Role, system_actor
 from server.kernel.clock import Clock
@@ -59,6 +60,7 @@ class DemoServices:
     doctors: DoctorService
     staff: StaffService
     patients: PatientService
+    offers: QuickOffers
     patient_accounts: PatientAccountRepository
     clock: Clock
 
@@ -141,6 +143,9 @@ class _Seeder:
     async def add_all(self, doctors: Sequence[DemoDoctor], patients: Sequence[DemoPatient], staff: Sequence[DemoStaff]) -> None:
         names = dict.fromkeys(doctor.department for doctor in doctors)
         departments = {name: (await self._services.doctors.ensure_department(self._actor, name)).id for name in names}
+        for name, department_id in departments.items():
+            cheapest = min(doctor.fee_fen for doctor in doctors if doctor.department == name)
+            await self._services.offers.set_price(self._actor, department_id, cheapest)
         async with asyncio.TaskGroup() as adding:
             for member in staff:
                 adding.create_task(self._in_turn(self._add_staff(member)))

@@ -9,6 +9,8 @@ from typing import Final
 from argon2 import PasswordHasher
 
 from accounts.passwords import Argon2Passwords
+from consult.mongo import MongoDesks, MongoQuickPrices
+from consult.service.offers import FreeDoctors, QuickOffers
 from server.app.demo import DemoServices, seed_demo
 from server.app.embedded import databases
 from server.app.ground import ground
@@ -34,10 +36,12 @@ async def prepare(settings: Settings) -> int:
         async with databases(settings) as found, ground(settings, found.mongo_url) as made:
             await migrate(made.database)
             people = people_of(made, settings, passwords)
+            free = FreeDoctors(people.doctors, MongoDesks(made.database), made.clock)
             services = DemoServices(
                 doctors=people.doctors,
                 staff=people.staff,
                 patients=people.patients,
+                offers=QuickOffers(MongoQuickPrices(made.database), people.doctors, free, made.audit, made.relay, made.clock),
                 patient_accounts=people.patient_accounts,
                 clock=made.clock,
             )

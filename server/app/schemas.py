@@ -12,6 +12,7 @@ import admin_console.http
 import admin_console.search_http
 import billing.http
 import consult.http
+import consult.http.quick
 import consult.http.referrals
 import consult.socket
 import ehr_view.critical.http
@@ -47,6 +48,7 @@ def listed_routes() -> tuple[Route, ...]:
     return (
         *accounts.http.routes(*[_UNMADE] * 8),
         *consult.http.routes(*[_UNMADE] * 11),
+        *consult.http.quick.quick_routes(*[_UNMADE] * 3),
         *consult.http.referrals.referral_routes(_UNMADE),
         *im.http.routes(*[_UNMADE] * 5),
         *media.http.routes(_UNMADE),
@@ -63,7 +65,7 @@ def listed_routes() -> tuple[Route, ...]:
 
 def listed_commands() -> tuple[SocketCommand, ...]:
     """Every socket command of the product, without anything behind it."""
-    return (*im.socket.commands(*[_UNMADE] * 5), *consult.socket.commands(*[_UNMADE] * 2))
+    return (*im.socket.commands(*[_UNMADE] * 5), *consult.socket.commands(*[_UNMADE] * 3))
 
 
 def schema_files() -> dict[str, str]:

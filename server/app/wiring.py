@@ -179,7 +179,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         stack.push_async_callback(hospital.close)
 
         # the product, its conversations and media; media asks the product who may see what, and the product is made after it
-        parts = parts_of(db, keyring, hub, relay, clock)
+        parts = parts_of(db, keyring, hub, relay, clock, people.doctors)
         owners, cards = _LateOwners(), _LateCards()
         codecs = CodecPool()
         stack.push_async_callback(codecs.close)
@@ -195,7 +195,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             parts.opener,
             clock,
             max_entries=settings.conversation_max,
-            listeners=(announcer, parts.announcer),
+            listeners=(announcer, parts.announcer, parts.pool),
             hints=(hub.entry_stored,),
             clock_ok=guard.is_ok,
             audit=audit,
@@ -248,6 +248,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         search = MessageSearch(terms, parts.directory, log, history, audit, clock)
         # In this order at the end: what waits for the log, then the log, then who tells of it.
         stack.push_async_callback(parts.announcer.close)
+        stack.push_async_callback(parts.pool.close)
         stack.push_async_callback(announcer.close)
         stack.push_async_callback(log.close)
         stack.push_async_callback(receipts.close)
@@ -314,7 +315,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             ),
             commands=(
                 *im_commands(log, announcer, name_book, history, presence),
-                *consult_commands(records.critical, consult.notes),
+                *consult_commands(records.critical, consult.notes, consult.pool),
             ),
             jobs=(
                 *doors.jobs,

@@ -23,6 +23,12 @@ ROLES = {
     "accept_referral": DOCTOR,
     "agree_referral": PATIENT,
     "list_offers": DOCTOR,
+    "list_quick_offers": SIGNED_IN,
+    "create_quick_order": PATIENT,
+    "list_pool": DOCTOR,
+    "take_order": DOCTOR,
+    "get_quick_price": STAFF,
+    "put_quick_price": STAFF,
     "list_referrals": PATIENT_OR_DOCTOR,
     "propose_referral": DOCTOR,
     "refuse_referral": PATIENT_OR_DOCTOR,
@@ -141,7 +147,7 @@ COMMAND_ROLES = dict.fromkeys(
         "typing",
     ),
     PATIENT_OR_DOCTOR,
-) | {"notes.watch": DOCTOR | STAFF}
+) | {"notes.watch": DOCTOR | STAFF, "pool.take": DOCTOR}
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +228,7 @@ def test_every_write_of_whoever_is_signed_in_takes_an_idempotency_key() -> None:
         "trace_leak",
     }
     required = {route.name for route in listed_routes() if route.idempotency is Idempotency.REQUIRED}
-    assert required == {"create_order", "start_payment"}
+    assert required == {"create_order", "create_quick_order", "start_payment"}
 
 
 def test_every_operation_says_who_may_call_it_and_how_it_fails(openapi: dict[str, Any]) -> None:
@@ -265,6 +271,7 @@ def test_asyncapi_names_every_command_and_event_of_the_contract(asyncapi: dict[s
         "order.changed",
         "notice",
         "note.added",
+        "pool.changed",
         "notices.read",
         "record.viewed",
         "typing",

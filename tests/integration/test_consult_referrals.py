@@ -80,7 +80,7 @@ async def test_the_new_doctor_has_the_whole_conversation_and_the_old_one_nothing
         await world.log.access(case.doctor, talk)
     with pytest.raises(ConversationNotFound):
         await case.say(case.doctor)
-    records = OrderRecordAccess(world.consult.parts.orders, world.log, world.doctors, world.clock, lambda: True)  # type: ignore[arg-type]
+    records = OrderRecordAccess(world.consult.parts.orders, world.log, world.doctors, world.clock, lambda: True)
     assert isinstance(await records.check(case.doctor, case.id), Refused)
     order = await world.consult.orders.get_order(new, case.id)
     assert (order.doctor.id, order.doctor.name, order.status) == (new.account_id, "王医生", OrderStatus.AWAITING_DOCTOR)

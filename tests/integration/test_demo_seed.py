@@ -20,6 +20,9 @@ from accounts.service.patients import PatientService
 from accounts.service.sessions import SessionService
 from accounts.service.staff import StaffService
 from accounts.tokens import SessionTokens
+from consult.mongo import INDEXES as CONSULT_INDEXES
+from consult.mongo import MongoDesks, MongoQuickPrices
+from consult.service.offers import FreeDoctors, QuickOffers
 from server.app.demo import DemoServices, seed_demo
 from server.kernel.actor import DEFAULT_HOSPITAL, PLATFORM, Actor, Role, system_actor
 from server.kernel.audit import AuditLog
@@ -59,8 +62,9 @@ class House:
 
 @pytest.fixture
 async def house(database: Database, clock: ManualClock) -> House:
-    for name, models in INDEXES.items():
-        await database[name].create_indexes(list(models))
+    for name, models in {**INDEXES, **CONSULT_INDEXES}.items():
+        if models:
+            await database[name].create_indexes(list(models))
     keyring = Keyring(MasterKey(bytes(32)), database)
     audit = AuditLog(database)
     relay = Relay(database, audit)
@@ -70,10 +74,14 @@ async def house(database: Database, clock: ManualClock) -> House:
     names = NameService(accounts, patients, doctors, staff, clock)
     sessions = SessionService(MongoSessions(database, keyring, relay), SessionTokens(bytes(32), bytes(32)), names, audit, clock)
     passwords = Argon2Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    doctor_list = DoctorService(doctors, sessions, audit, clock)
     services = DemoServices(
-        doctors=DoctorService(doctors, sessions, audit, clock),
+        doctors=doctor_list,
         staff=StaffService(staff, sessions, passwords, clock, audit),
         patients=PatientService(patients, audit, clock),
+        offers=QuickOffers(
+            MongoQuickPrices(database), doctor_list, FreeDoctors(doctor_list, MongoDesks(database), clock), audit, relay, clock
+        ),
         patient_accounts=accounts,
         clock=clock,
     )
@@ -81,11 +89,11 @@ async def house(database: Database, clock: ManualClock) -> House:
 
 
 async def _counts(database: Database) -> dict[str, int]:
-    names = ("doctors", "staff_accounts", "patient_accounts", "patients", "departments")
+    names = ("doctors", "staff_accounts", "patient_accounts", "patients", "departments", "quick_prices")
     return {name: await database[name].count_documents({}) for name in names}
 
 
-_ALL = {"doctors": 4, "staff_accounts": 6, "patient_accounts": 8, "patients": 8, "departments": 4}
+_ALL = {"doctors": 4, "staff_accounts": 6, "patient_accounts": 8, "patients": 8, "departments": 4, "quick_prices": 4}
 
 
 async def test_everyone_in_the_file_is_in_the_database(house: House, tmp_path: Path) -> None:

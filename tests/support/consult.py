@@ -42,8 +42,8 @@ class FakeDoctors:
         self.doctors: dict[str, Doctor] = {}
         self.departments: set[tuple[str, str]] = set()
 
-    def add(self, name: str = "李医生", *, active: bool = True, fee_fen: int = 5000) -> Doctor:
-        doctor = Doctor(new_id(), DEFAULT_HOSPITAL, name, "主任医师", "dep", "心内科", "高血压", fee_fen, active)
+    def add(self, name: str = "李医生", *, active: bool = True, fee_fen: int = 5000, department: str = "dep") -> Doctor:
+        doctor = Doctor(new_id(), DEFAULT_HOSPITAL, name, "主任医师", department, "心内科", "高血压", fee_fen, active)
         self.doctors[doctor.id] = doctor
         return doctor
 
@@ -55,13 +55,21 @@ class FakeDoctors:
             raise DoctorNotFound
         return self.doctors[doctor_id]
 
+    async def get_phone_tail(self, doctor: Doctor) -> str:
+        return "0000"
+
+    async def list_departments(self, hospital_id: str) -> list[Department]:
+        return [Department(each, at, "心内科") for at, each in sorted(self.departments) if at == hospital_id]
+
     async def get_department(self, hospital_id: str, department_id: str) -> Department:
         if (hospital_id, department_id) not in self.departments:
             raise DepartmentNotFound
         return Department(department_id, hospital_id, "心内科")
 
     async def list_doctors(self, query: DoctorQuery) -> DoctorPage:
-        listed = sorted((d for d in self.doctors.values() if d.active), key=lambda d: d.id)
+        department = query.department_id
+        of_it = (d for d in self.doctors.values() if department is None or d.department_id == department)
+        listed = sorted((d for d in of_it if d.active), key=lambda d: d.id)
         behind = [d for d in listed if query.cursor is None or d.id > query.cursor]
         page = tuple(behind[: query.limit])
         return DoctorPage(page, page[-1].id if len(behind) > query.limit else None)
@@ -213,6 +221,7 @@ class World:
 
     async def close(self) -> None:
         await self.consult.parts.announcer.close()
+        await self.consult.parts.pool.close()
         await self.log.close()
         await self.relay.close()
         await self.audit.close()
@@ -294,9 +303,9 @@ async def make_world(
     relay = Relay(database, audit)
     relay.watch(*OUTBOXES)
     master = MasterKey(bytes(32))
-    parts: ConsultParts = parts_of(database, Keyring(master, database), live, relay, clock)
     payments = beside.payments if beside else FakePayments()
     doctors = beside.doctors if beside else FakeDoctors()
+    parts: ConsultParts = parts_of(database, Keyring(master, database), live, relay, clock, doctors)
     texts = beside.texts if beside else FakeTexts()
     media = beside.media if beside else FakeMedia()
     world: World
@@ -306,7 +315,7 @@ async def make_world(
         parts.rules,
         parts.opener,
         clock,
-        listeners=(parts.announcer,),
+        listeners=(parts.announcer, parts.pool),
         audit=audit,
     )
     chosen = settings or (beside.settings if beside else OrderSettings())
