@@ -65,6 +65,8 @@ WAITING: Final = frozenset({_S.TOLD, _S.TEXTED})
 """Where time goes on."""
 
 
+WITHDRAWABLE: Final = frozenset(status for status, command in TRANSITIONS if command is _C.WITHDRAW)
+
 SAME_REPORT: Final = timedelta(minutes=30)
 """How far apart one report may be dated that comes two ways: rather told twice than a second measurement taken for it."""
 
@@ -257,10 +259,6 @@ def decide_acknowledgement(value: CriticalValue, account_id: str, now: datetime)
 
 def decide_withdrawal(value: CriticalValue) -> CriticalValue:
     return replace(_moved(value, CriticalCommand.WITHDRAW), deadline_at=None)
-
-
-def can_be_withdrawn() -> Iterable[CriticalStatus]:
-    return (status for status in CriticalStatus if (status, CriticalCommand.WITHDRAW) in TRANSITIONS)
 
 
 def _moved(value: CriticalValue, command: CriticalCommand) -> CriticalValue:

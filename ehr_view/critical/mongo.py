@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -11,11 +11,11 @@ from pymongo.errors import DuplicateKeyError
 
 from ehr_view.critical.domain import (
     CRITICAL_VALUES,
+    WITHDRAWABLE,
     CriticalStatus,
     CriticalValue,
     People,
     Recipient,
-    can_be_withdrawn,
 )
 from ehr_view.hl7.domain import Identity
 from server.kernel.crypto import HospitalKeys, Keyring
@@ -26,7 +26,7 @@ _IDENTITY: Final = f"{CRITICAL_VALUES}.identity"
 _NEWEST: Final = [("raised_at", DESCENDING), ("_id", DESCENDING)]
 _DATE: Final = {"$type": "date"}
 _SWEPT: Final = 200
-_MOST_OF_PERSON: Final = 100
+_MOST_BESIDE: Final = 200
 
 INDEXES: Final[Indexes] = {
     CRITICAL_VALUES: [
@@ -86,21 +86,21 @@ class MongoCriticalValues:
             {
                 "hospital_id": hospital_id,
                 "record_id": record_id,
-                "status": {"$in": [status.value for status in can_be_withdrawn()]},
+                "status": {"$in": sorted(status.value for status in WITHDRAWABLE)},
             }
         )
         return [await self._value(document) async for document in cursor]
 
-    async def list_of_person(
-        self, hospital_id: str, identity: Identity, since: datetime, until: datetime
-    ) -> Sequence[CriticalValue]:
-        person = _blind(await self._keyring.hospital(hospital_id), identity)
-        cursor = self._values.find(
-            {"hospital_id": hospital_id, "person": person, "occurred_at": {"$gte": since, "$lte": until}},
-            sort=[("occurred_at", DESCENDING)],
-            limit=_MOST_OF_PERSON,
-        )
-        return [await self._value(document) async for document in cursor]
+    async def list_beside(self, value: CriticalValue, within: timedelta) -> Sequence[CriticalValue]:
+        withdrawable = sorted(status.value for status in WITHDRAWABLE)
+        ways: list[Document] = [{"_id": value.id}, {"record_id": value.record_id, "status": {"$in": withdrawable}}]
+        if value.occurred_at is not None:
+            near = {"$gte": value.occurred_at - within, "$lte": value.occurred_at + within}
+            person = _blind(await self._keyring.hospital(value.hospital_id), value.identity)
+            ways.append({"person": person, "occurred_at": near})
+        own = [{"hospital_id": value.hospital_id, **way} for way in ways]
+        cursor = self._values.find({"hospital_id": value.hospital_id, "$or": own}, limit=_MOST_BESIDE)
+        return [await self._value(document) for document in await cursor.to_list()]
 
     async def list_of_account(
         self, account_id: str, *, limit: int, after: tuple[datetime, str] | None

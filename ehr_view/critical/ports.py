@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from ehr_view.critical.domain import CriticalValue, People
@@ -28,10 +28,9 @@ class CriticalValues(Protocol):
         """Those of one report that can still be withdrawn."""
         ...
 
-    async def list_of_person(
-        self, hospital_id: str, identity: Identity, since: datetime, until: datetime
-    ) -> Sequence[CriticalValue]:
-        """Those of this person's reports of that time, both ends among them; bounded."""
+    async def list_beside(self, value: CriticalValue, within: timedelta) -> Sequence[CriticalValue]:
+        """Itself, if it is stored; those of its report that can still be withdrawn; and those of the person's reports that are
+        dated so near to it, both ends among them; bounded."""
         ...
 
     async def list_of_account(

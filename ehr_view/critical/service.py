@@ -21,6 +21,7 @@ from ehr_view.critical.domain import (
     TASK_DUE,
     TEXT_DUE,
     TOLD,
+    WITHDRAWABLE,
     WITHDRAWN,
     CriticalPolicy,
     CriticalStatus,
@@ -89,12 +90,15 @@ class CriticalService:
         """
         now = self.clock.now()
         found = None if withdrawn else find_critical(hospital_id, identity, record, self.limits, now, person.names)
-        if found is not None:
-            found = await self._in_force(replace(found, was_sent=was_sent))
-        for old in await self.values.list_of_record(hospital_id, record.id):
-            if found is None or old.id != found.id:
+        if found is None:
+            await self._withdraw_record(hospital_id, record.id)
+            return
+        beside = {value.id: value for value in await self.values.list_beside(found, SAME_REPORT)}
+        found = await self._in_force(replace(found, was_sent=was_sent), beside.get(found.id))
+        for old in beside.values():
+            if old.record_id == record.id and old.id != found.id and old.status in WITHDRAWABLE:
                 await self._withdraw(old)
-        if found is None or is_told_by(found, await self._of_same_time(found)):
+        if found.id in beside or is_told_by(found, beside.values()):
             return
         if await self.values.insert(found, self._event(found, RAISED)):
             log.warning("critical.raised", critical_id=found.id, record_id=record.id)
@@ -237,20 +241,15 @@ class CriticalService:
     async def _get(self, event: Event) -> CriticalValue | None:
         return await self.values.find(event.subject)
 
-    async def _in_force(self, found: CriticalValue) -> CriticalValue:
-        """The first of these results that is not withdrawn, stored or not."""
-        for times in range(_MOST_AGAIN):
-            value = found_again(found, times)
-            stored = await self.values.find(value.id)
+    async def _in_force(self, found: CriticalValue, stored: CriticalValue | None) -> CriticalValue:
+        """The first of these results that is not withdrawn, stored or not. `stored`: how the very first one is."""
+        value = found
+        for times in range(1, _MOST_AGAIN):
             if stored is None or stored.status is not CriticalStatus.WITHDRAWN:
                 return value
+            value = found_again(found, times)
+            stored = await self.values.find(value.id)
         return found
-
-    async def _of_same_time(self, found: CriticalValue) -> Sequence[CriticalValue]:
-        if found.occurred_at is None:
-            return ()
-        since, until = found.occurred_at - SAME_REPORT, found.occurred_at + SAME_REPORT
-        return await self.values.list_of_person(found.hospital_id, found.identity, since, until)
 
     async def _withdraw(self, value: CriticalValue) -> None:
         for _ in range(_TRIES):

@@ -199,24 +199,32 @@ class MongoHeldRecords:
         )
         return "" if newest is None else str(newest["changed"])
 
-    async def find_card(self, hospital_id: str, card: str) -> Identity | None:
+    async def find_cards(self, hospital_id: str, cards: Sequence[str]) -> frozenset[Identity]:
+        if not cards:
+            return frozenset()
         keys = await self._keyring.hospital(hospital_id)
-        key = _card_key(hospital_id, _card(keys, card))
-        document = await self._cards.find_one({"_id": key, "hospital_id": hospital_id})
-        if document is None:
-            return None
-        return Identity(**orjson.loads(keys.open_bytes(bytes(document["person"]), field=_PERSON, owner=key)))
+        wanted = [_card_key(hospital_id, _card(keys, card)) for card in cards]
+        found = await self._cards.find({"_id": {"$in": wanted}, "hospital_id": hospital_id}).to_list()
+        return frozenset(_owner(keys, document) for document in found)
 
     async def give_cards(self, hospital_id: str, identity: Identity, cards: Sequence[str], sent_at: datetime) -> None:
         keys = await self._keyring.hospital(hospital_id)
         for blind in (_card(keys, card) for card in cards):
-            key = _card_key(hospital_id, blind)
-            person = keys.seal_bytes(orjson.dumps(asdict(identity)), field=_PERSON, owner=key)
-            if await self._newer(self._cards, hospital_id, key, {"person": person, "sent_at": sent_at}, sent_at):
+            if await self._moves(keys, hospital_id, identity, _card_key(hospital_id, blind), sent_at):
                 await self._records.update_many(
                     {"hospital_id": hospital_id, "cards": blind, "person": {"$ne": _blind(keys, identity)}},
                     {"$set": {"person": _blind(keys, identity), "changed": new_id()}},
                 )
+
+    async def _moves(self, keys: HospitalKeys, hospital_id: str, identity: Identity, key: str, sent_at: datetime) -> bool:
+        """Give one number; whether it was another's, or nobody's, until now."""
+        person = keys.seal_bytes(orjson.dumps(asdict(identity)), field=_PERSON, owner=key)
+        query = {"_id": key, "hospital_id": hospital_id, "sent_at": {"$lte": sent_at}}
+        values = {"person": person, "sent_at": sent_at}
+        before = await self._cards.find_one_and_update(query, {"$set": values})
+        if before is None:
+            return await self._newer(self._cards, hospital_id, key, values, sent_at)
+        return _owner(keys, before) != identity
 
     async def _newer(self, collection: Collection, hospital_id: str, key: str, values: Document, sent_at: datetime) -> bool:
         """Write, unless what is there came from a later message."""
@@ -238,6 +246,10 @@ def _card(keys: HospitalKeys, card: str) -> bytes:
 
 def _card_key(hospital_id: str, blind: bytes) -> str:
     return f"{hospital_id}:{blind.hex()}"
+
+
+def _owner(keys: HospitalKeys, document: Document) -> Identity:
+    return Identity(**orjson.loads(keys.open_bytes(bytes(document["person"]), field=_PERSON, owner=document["_id"])))
 
 
 def _packed(held: HeldRecord) -> bytes:

@@ -56,8 +56,8 @@ class HeldRecords(Protocol):
         """Something that is another text after each change of what `list_of` gives."""
         ...
 
-    async def find_card(self, hospital_id: str, card: str) -> Identity | None:
-        """Whose the hospital's own number is."""
+    async def find_cards(self, hospital_id: str, cards: Sequence[str]) -> frozenset[Identity]:
+        """Whose the hospital's own numbers are, as far as that is known."""
         ...
 
     async def give_cards(self, hospital_id: str, identity: Identity, cards: Sequence[str], sent_at: datetime) -> None:

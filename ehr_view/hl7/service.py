@@ -31,7 +31,7 @@ from ehr_view.hl7.mapping import arrivals_of
 from ehr_view.hl7.message import Hl7Refused, Message, acknowledge, header_of, parse
 from ehr_view.hl7.ports import Critical, HeldRecords, Messages
 from server.kernel.actor import Actor, system_actor
-from server.kernel.audit import Audit, Outcome, audit_row
+from server.kernel.audit import Audit, AuditRow, Outcome, audit_row
 from server.kernel.clock import Clock
 from server.kernel.ids import derived_id, new_id
 
@@ -115,6 +115,7 @@ class Intake:
         known = await self._messages.find(self._hospital_id, message_id)
         if known is not None and known.status is MessageStatus.ACCEPTED:
             if known.digest == held.digest:
+                await self._audit.record(_received(actor, known))  # the first time may have ended before it
                 return self._answer(message, data, None)
             other = replace(held, id=_id_of_bytes(self._hospital_id, data))
             refused = Hl7Refused("message.control_id_reused", "MSH^1^10", condition="205")
@@ -123,10 +124,9 @@ class Intake:
             await self._apply(message)
         except Hl7Refused as refused:
             return self._answer(message, data, await self._refuse(actor, held, refused))
-        await self._audit.record(
-            audit_row(actor, RECEIVED, subject=message_id, at=held.received_at, audit_id=derived_id("hl7.audit", message_id))
-        )
-        await self._messages.accept(held)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._audit.record(_received(actor, held)))
+            both.create_task(self._messages.accept(held))
         log.info("hl7.accepted", message_id=message_id, kind=kind)
         return self._answer(message, data, None)
 
@@ -147,10 +147,10 @@ class Intake:
         """Who it is: by the document's number, or by the hospital's own where an earlier message said whose that is. None: a
         person without results whom we cannot name. Raises Hl7Refused."""
         person = arrival.person
-        known = [found for card in person.cards if (found := await self._records.find_card(self._hospital_id, card))]
+        known = await self._records.find_cards(self._hospital_id, person.cards)
         if person.identity is None:
-            if len(set(known)) == 1:
-                return known[0]
+            if len(known) == 1:
+                return next(iter(known))
             if known:
                 raise Hl7Refused("patient.two_identities", "PID^1^3", condition="204")
             if arrival.records or arrival.withdrawn_ids or arrival.merged_cards:
@@ -163,7 +163,13 @@ class Intake:
     async def _hold(self, arrival: Arrival, identity: Identity) -> None:
         person = replace(arrival.person, identity=identity)
         cards = (*person.cards, *arrival.merged_cards)
-        await self._records.give_cards(self._hospital_id, identity, cards, arrival.sent_at)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._records.give_cards(self._hospital_id, identity, cards, arrival.sent_at))
+            both.create_task(self._put(arrival, identity, person))
+        if arrival.withdrawn_ids:
+            await self._records.withdraw(self._hospital_id, arrival.withdrawn_ids, arrival.sent_at)
+
+    async def _put(self, arrival: Arrival, identity: Identity, person: PersonFacts) -> None:
         for arrived in arrival.records:
             held = HeldRecord(arrived.record, person)
             is_newest = await self._records.put(
@@ -171,8 +177,6 @@ class Intake:
             )
             if is_newest:
                 await self._consider(identity, person, held, withdrawn=arrived.is_withdrawn)
-        if arrival.withdrawn_ids:
-            await self._records.withdraw(self._hospital_id, arrival.withdrawn_ids, arrival.sent_at)
 
     async def _consider(self, identity: Identity, person: PersonFacts, held: HeldRecord, *, withdrawn: bool) -> None:
         if self._critical is not None:
@@ -212,6 +216,11 @@ class Intake:
         charset = message.charset if message is not None else "utf-8"
         code = "AA" if refused is None else "AR" if refused.reject else "AE"
         return acknowledge(header, code, own_id=new_id(), at=self._clock.now(), charset=charset, refused=refused)
+
+
+def _received(actor: Actor, held: HeldMessage) -> AuditRow:
+    """One a message, however often it comes."""
+    return audit_row(actor, RECEIVED, subject=held.id, at=held.received_at, audit_id=derived_id("hl7.audit", held.id))
 
 
 def header_kind(data: bytes) -> str:

@@ -171,7 +171,7 @@ async def test_two_cards_that_are_merged_become_one_person(world: Hl7World) -> N
         assert verdict(await sender.send(merge)) == ("AA", "2")
     assert await values(world, LI) == []
     assert await values(world) == ["6.8"]
-    assert await world.records.find_card("default", "HIS|M9") == TANG
+    assert await world.records.find_cards("default", ["HIS|M9"]) == {TANG}
 
 
 async def test_a_card_of_somebody_else_is_a_mismatch(world: Hl7World) -> None:
