@@ -33,6 +33,12 @@ class OrderDailyMaximum(DomainError):
     title = "This doctor's orders for today are taken; nothing was charged."
 
 
+class OrderUnpaidMaximum(DomainError):
+    code = "order.unpaid_maximum"
+    kind = ErrorKind.CONFLICT
+    title = "You took many of this doctor's places today without paying for them; pay for one of those orders first."
+
+
 class OrderPaymentsExhausted(DomainError):
     code = "order.payments_exhausted"
     kind = ErrorKind.CONFLICT

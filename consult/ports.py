@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from accounts.domain.consents import Consent
 from accounts.domain.doctors import Department, Doctor, DoctorPage, DoctorQuery
 from accounts.domain.patients import Patient
-from consult.domain.desk import DeskSettings, Figures, PlaceClaim, QuickReply
+from consult.domain.desk import DeskSettings, Figures, PlaceAnswer, PlaceClaim, QuickReply
 from consult.domain.fairness import ReplyFlag, Said
 from consult.domain.log import ConsultState, Policy
 from consult.domain.notes import StaffNote
@@ -258,6 +258,10 @@ class PlaceRepository(Protocol):
     ) -> bool:
         """Take a place, or keep the one that this order has; False when the day is full. `claimed_at`: on behalf of an entry
         that is to be appended next; until `hold` or `free` it is a claim."""
+        ...
+
+    async def take_unpaid(self, hospital_id: str, doctor_id: str, day: str, order_id: str, payer: str) -> PlaceAnswer:
+        """Take a place that this account has yet to pay for, or keep the one that this order has."""
         ...
 
     async def hold(self, hospital_id: str, doctor_id: str, day: str, order_id: str) -> None:

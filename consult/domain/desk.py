@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from consult.domain.order import SHANGHAI
@@ -11,7 +12,21 @@ QUICK_REPLIES: Final = "quick_replies"
 """The collections, for the relay."""
 
 MOST_QUICK_REPLIES: Final = 200
+
+MOST_UNPAID_PLACES: Final = 10
+"""So many places of a doctor's limited day one account may have taken without paying for them, also where they were given back:
+else one patient could keep a whole day from all others, half an hour at a time. Paid ones do not count."""
+
 _DAY_MINUTES: Final = 24 * 60
+
+
+class PlaceAnswer(StrEnum):
+    """What became of asking for a place of a doctor's day."""
+
+    TAKEN = "taken"
+    FULL = "full"
+    UNPAID = "unpaid"
+    """There is room, but the account has taken `MOST_UNPAID_PLACES` without paying for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from consult.errors import (
     OrderPaymentsExhausted,
     OrderRevisitUnavailable,
     OrderTransitionRefused,
+    OrderUnpaidMaximum,
     QuickRepliesFull,
     QuickReplyNotFound,
 )
@@ -195,6 +196,7 @@ def _order_routes(orders: OrderService, payments: OrderPaymentService, conceal: 
                 OrderDoctorUnavailable,
                 OrderPaymentsExhausted,
                 OrderDailyMaximum,
+                OrderUnpaidMaximum,
                 ChannelUnavailable,
                 PaymentClosed,
                 GatewayRefused,

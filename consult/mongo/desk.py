@@ -11,10 +11,12 @@ from pymongo.errors import DuplicateKeyError
 from consult.domain.desk import (
     DESK_SETTINGS,
     MOST_QUICK_REPLIES,
+    MOST_UNPAID_PLACES,
     QUICK_REPLIES,
     DeskSettings,
     Figures,
     Hours,
+    PlaceAnswer,
     PlaceClaim,
     QuickReply,
 )
@@ -25,6 +27,7 @@ from server.kernel.mongo import Collection as MongoCollection
 from server.kernel.outbox import OUTBOX_INDEX, Event, to_outbox
 
 DOCTOR_DAYS: Final = "doctor_days"
+_TAKES: Final = 3
 
 DESK_INDEXES: Final = {
     DESK_SETTINGS: [OUTBOX_INDEX, IndexModel([("hospital_id", ASCENDING), ("_id", ASCENDING)])],
@@ -45,31 +48,61 @@ class MongoPlaces:
     between left is found by them.
 
     `settings_version` says which decision of the doctor the limit is: a later one is never overwritten by an earlier.
+    `unpaid` is who took which place of a limited day without paying; what was paid since goes when somebody is refused for it.
     """
 
     def __init__(self, database: Database) -> None:
         self._days: MongoCollection = database[DOCTOR_DAYS]
         self._settings: MongoCollection = database[DESK_SETTINGS]
+        self._orders: MongoCollection = database[ORDERS]
 
     async def take(
         self, hospital_id: str, doctor_id: str, day: str, order_id: str, *, claimed_at: datetime | None = None
     ) -> bool:
-        key = _day_key(hospital_id, doctor_id, day)
-        has_room: Document = {"$or": [{"$eq": ["$limit", None]}, {"$lt": [{"$size": "$order_ids"}, "$limit"]}]}
-        take: Document = {"$push": {"order_ids": order_id}}
-        if claimed_at is not None:
-            take["$push"]["claims"] = {"order_id": order_id, "at": claimed_at}
-        query = key | {"order_ids": {"$ne": order_id}, "$expr": has_room}
-        # Twice: between a take that found no day and the look at it, another attempt may have begun the day.
-        for _ in range(2):
-            if (await self._days.update_one(query, take)).matched_count == 1:
-                return True
-            stored = await self._days.find_one(key, projection={"order_ids": True})
+        also: Document = {} if claimed_at is None else {"claims": {"order_id": order_id, "at": claimed_at}}
+        return await self._ask(_day_key(hospital_id, doctor_id, day), order_id, also, None) is PlaceAnswer.TAKEN
+
+    async def take_unpaid(self, hospital_id: str, doctor_id: str, day: str, order_id: str, payer: str) -> PlaceAnswer:
+        return await self._ask(_day_key(hospital_id, doctor_id, day), order_id, {}, payer)
+
+    async def _ask(self, key: Document, order_id: str, also: Document, payer: str | None) -> PlaceAnswer:
+        """Again: between a take and the look at what refused it, the day may have begun, or been paid for."""
+        for _ in range(_TAKES):
+            if await self._push(key, order_id, also, payer):
+                return PlaceAnswer.TAKEN
+            stored = await self._days.find_one(key)
             if stored is None:
-                await self._begin(hospital_id, doctor_id, day)
+                await self._begin(key["hospital_id"], key["doctor_id"], key["day"])
             elif order_id in stored["order_ids"]:
-                return True
-        return False
+                return PlaceAnswer.TAKEN
+            elif stored["limit"] is not None and len(stored["order_ids"]) >= stored["limit"]:
+                return PlaceAnswer.FULL
+            elif not await self._forget_paid(
+                key, [each["order_id"] for each in stored.get("unpaid", []) if each["payer"] == payer]
+            ):
+                return PlaceAnswer.UNPAID
+        return PlaceAnswer.FULL
+
+    async def _push(self, key: Document, order_id: str, also: Document, payer: str | None) -> bool:
+        absent: Document = {"order_ids": {"$ne": order_id}}
+        place: Document = {"order_ids": order_id, **also}
+        if (await self._days.update_one(key | absent | {"limit": None}, {"$push": place})).matched_count == 1:
+            return True
+        room: list[Document] = [{"$lt": [{"$size": "$order_ids"}, "$limit"]}]
+        if payer is not None:
+            place["unpaid"] = {"order_id": order_id, "payer": payer}
+            unpaid = {"$filter": {"input": {"$ifNull": ["$unpaid", []]}, "cond": {"$eq": ["$$this.payer", payer]}}}
+            room.append({"$lt": [{"$size": unpaid}, MOST_UNPAID_PLACES]})
+        limited = key | absent | {"limit": {"$ne": None}, "$expr": {"$and": room}}
+        return (await self._days.update_one(limited, {"$push": place})).matched_count == 1
+
+    async def _forget_paid(self, key: Document, order_ids: Sequence[str]) -> bool:
+        """Whether there was one to forget, or nothing that could have refused it."""
+        query = {"_id": {"$in": list(order_ids)}, "hospital_id": key["hospital_id"], "phase": Phase.CAPTURED.value}
+        paid = [document["_id"] async for document in self._orders.find(query, projection={"_id": True})]
+        if paid:
+            await self._days.update_one(key, {"$pull": {"unpaid": {"order_id": {"$in": paid}}}})
+        return bool(paid) or len(order_ids) < MOST_UNPAID_PLACES
 
     async def hold(self, hospital_id: str, doctor_id: str, day: str, order_id: str) -> None:
         held: Document = {"$addToSet": {"order_ids": order_id}, "$pull": {"claims": {"order_id": order_id}}}

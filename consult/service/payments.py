@@ -9,10 +9,17 @@ from typing import Final
 
 import structlog
 
+from consult.domain.desk import PlaceAnswer
 from consult.domain.notices import NoticeKind, notice_of
 from consult.domain.order import MOST_PAYMENTS, ORDERS, Order, StartedPayment, local_day
 from consult.domain.status import CloseReason, Command, Outcome, Phase, require_allowed
-from consult.errors import OrderDailyMaximum, OrderDoctorUnavailable, OrderPaymentsExhausted, OrderTransitionRefused
+from consult.errors import (
+    OrderDailyMaximum,
+    OrderDoctorUnavailable,
+    OrderPaymentsExhausted,
+    OrderTransitionRefused,
+    OrderUnpaidMaximum,
+)
 from consult.ports import DeskRepository, Doctors, Log, OrderRepository, Outboxes, Payments, PlaceRepository
 from consult.service.access import OrderAccess
 from consult.service.announcer import OrderAnnouncer
@@ -51,23 +58,28 @@ class OrderPaymentService:
         """Begin to pay. All attempts of an order share one place of the doctor's day, that of the first attempt; a quick
         consult takes its place with the doctor who takes it.
 
-        Raises OrderNotFound, OrderTransitionRefused, OrderDoctorUnavailable, OrderPaymentsExhausted, OrderDailyMaximum; the
-        money has not moved then.
+        Raises OrderNotFound, OrderTransitionRefused, OrderDoctorUnavailable, OrderPaymentsExhausted, OrderDailyMaximum,
+        OrderUnpaidMaximum; the money has not moved then.
         """
         order = await self.access.access_order_as_patient(actor, order_id, "consult.payment_started")
         self._require_payable(order)
         await self._require_doctor(order)
         order = await self._begin(order, payment_id)
         day = order.place_day or local_day(self.clock.now())
-        if order.department is None and not await self.places.take(order.hospital_id, order.doctor.id, day, order.id):
-            await self.orders.forget_payment(order, payment_id)
-            raise OrderDailyMaximum
+        if order.department is None:
+            await self._take_place(order, payment_id, day)
         await self._require_still_unpaid(order)
         started = await self.payments.start(actor, order, channel, payment_id)
         if (now := await self._reread(order)).phase is Phase.CANCELLED:
             await self.payments.close_open_payments(order.id, order.hospital_id)
             raise OrderTransitionRefused(status=now.status.value)
         return started
+
+    async def _take_place(self, order: Order, payment_id: str, day: str) -> None:
+        place = await self.places.take_unpaid(order.hospital_id, order.doctor.id, day, order.id, order.patient_account)
+        if place is not PlaceAnswer.TAKEN:
+            await self.orders.forget_payment(order, payment_id)
+            raise OrderDailyMaximum if place is PlaceAnswer.FULL else OrderUnpaidMaximum
 
     async def cancel_unpaid(self, actor: Actor, order: Order, reason: CloseReason) -> Order:
         """Close its open payments at the gateway, then cancel. Raises OrderTransitionRefused where one was paid after all:

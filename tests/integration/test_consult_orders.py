@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from consult.domain.desk import Hours
+from consult.domain.desk import MOST_UNPAID_PLACES, Hours
 from consult.domain.order import MOST_PAYMENTS, OrderKind, StartedPayment
 from consult.domain.status import CloseReason, OrderStatus
 from consult.errors import (
@@ -16,6 +16,7 @@ from consult.errors import (
     OrderNotFound,
     OrderRevisitUnavailable,
     OrderTransitionRefused,
+    OrderUnpaidMaximum,
 )
 from consult.mongo import MongoPlaces
 from consult.wire import order_out, to_payload
@@ -325,6 +326,43 @@ async def test_a_cancelled_unpaid_order_frees_its_place_and_a_paid_one_never(wor
     await world.consult.consults.cancel_order(second.patient, second.id, new_id())
     with pytest.raises(OrderDailyMaximum):
         await world.consult.payments.start_payment(third.patient, third.id, "wechat_h5", new_id())
+
+
+async def test_one_account_takes_so_many_places_of_a_limited_day_without_paying_and_leaves_the_rest_to_others(
+    world: World,
+) -> None:
+    """Also all at once, and also where it let the earlier ones lapse."""
+    doctor, greedy = world.doctors.add(), world.patient()
+    room = MOST_UNPAID_PLACES + 1
+    await world.consult.desk.save_settings(world.doctor_actor(doctor), accepting=True, daily_maximum=room, schedule=())
+    start = world.consult.payments.start_payment
+    cases = [await world.order(greedy, doctor) for _ in range(room)]
+    outcomes = await asyncio.gather(
+        *(start(case.patient, case.id, "wechat_h5", new_id()) for case in cases), return_exceptions=True
+    )
+    assert sum(isinstance(each, StartedPayment) for each in outcomes) == MOST_UNPAID_PLACES
+    assert [each.code for each in outcomes if isinstance(each, DomainError)] == ["order.unpaid_maximum"]
+    held = [case for case, outcome in zip(cases, outcomes, strict=True) if isinstance(outcome, StartedPayment)]
+    await start(greedy, held[0].id, "wechat_h5", new_id())  # another attempt to pay one that has its place
+    await world.consult.consults.cancel_order(greedy, held[0].id, new_id())
+    late = await world.order(greedy, doctor)
+    with pytest.raises(OrderUnpaidMaximum):
+        await start(greedy, late.id, "wechat_h5", new_id())
+    other = await world.order(doctor=doctor)
+    await start(other.patient, other.id, "wechat_h5", new_id())
+    await held[1].capture()
+    await start(greedy, late.id, "wechat_h5", new_id())
+    last = await world.order(greedy, doctor)
+    with pytest.raises(OrderDailyMaximum):  # the day is full, which is said before all else
+        await start(greedy, last.id, "wechat_h5", new_id())
+
+
+async def test_a_day_without_a_maximum_knows_no_unpaid_places(world: World) -> None:
+    doctor, patient = world.doctors.add(), world.patient()
+    for _ in range(MOST_UNPAID_PLACES + 1):
+        case = await world.order(patient, doctor)
+        await world.consult.payments.start_payment(patient, case.id, "wechat_h5", new_id())
+    assert len(world.payments.started) == MOST_UNPAID_PLACES + 1
 
 
 async def test_a_changed_limit_holds_today_and_the_next_local_day_begins_anew(world: World) -> None:

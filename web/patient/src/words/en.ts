@@ -344,6 +344,7 @@ export const en: Record<keyof typeof zh, string> = {
   "voice.speed": "Speed {speed} times",
   "voice.loading": "Voice is loading",
   "voice.reload": "Voice did not load; tap to try again",
+  "error.order.unpaid_maximum": "You took many of this doctor's places today without paying. Pay for one of those orders first.",
   "error.order.daily_maximum": "This doctor's places for today are taken. Nothing was charged. Come back tomorrow or choose another doctor.",
   "error.order.doctor_unavailable": "This doctor takes no patients right now. Please choose another.",
   "error.order.transition_refused": "The consult has moved on meanwhile. Please look again.",

@@ -343,6 +343,7 @@ export const zh = {
   "voice.speed": "播放速度 {speed} 倍",
   "voice.loading": "语音加载中",
   "voice.reload": "语音没有加载成功，点按重试",
+  "error.order.unpaid_maximum": "您今天占用了这位医生的多个名额但尚未支付。请先支付其中一个订单。",
   "error.order.daily_maximum": "这位医生今天的名额已满，没有扣款。请明天再来，或选择其他医生。",
   "error.order.doctor_unavailable": "医生现在不接诊。请选择其他医生。",
   "error.order.transition_refused": "问诊状态已变化，请刷新后再看。",
