@@ -94,6 +94,8 @@ class Log(Protocol):
 
     async def find_media(self, conversation_id: str, media_id: str) -> tuple[int, ...]: ...
 
+    async def names_media(self, conversation_id: str, media_id: str) -> bool: ...
+
 
 class Payments(Protocol):
     """Billing, as far as orders need it. `service.billing.OrderPayments` asks the real one."""

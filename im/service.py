@@ -225,6 +225,10 @@ class ConversationLog:
         head = await self._fresh(conversation_id)
         return tuple(seq for seq in head.media.get(media_id, ()) if seq not in head.recalled)
 
+    async def names_media(self, conversation_id: str, media_id: str) -> bool:
+        """Whether a message names it, recalled or not, on a freshly read tail."""
+        return media_id in (await self._fresh(conversation_id)).media
+
     def fold_hint(self, conversation_id: str, raw: bytes) -> bool:
         """Take in an entry that another process appended, if it is the very next one of a conversation that is cached and
         has nothing in flight. Anything else is passed over: a hint proves nothing but itself. Never raises."""

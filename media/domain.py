@@ -16,6 +16,12 @@ CODEC_SLACK_MS: Final = 100
 UNATTACHED_FOR: Final = timedelta(hours=24)
 """How long a medium waits to be attached before it is removed."""
 
+UNSHOWN_FOR: Final = timedelta(hours=24)
+"""How long after it was attached a medium must be shown by its owner: a message or an order that named it may have failed."""
+
+LAPSED_FOR: Final = timedelta(hours=1)
+"""How long one that is shown nowhere is kept from all use before its bytes go. What was under way with it has ended by then."""
+
 UNFINISHED_FOR: Final = timedelta(hours=1)
 """After this long an upload that did not finish never will: its content is an orphan."""
 
@@ -77,7 +83,14 @@ IMAGE_FORMATS: Final = frozenset({Format.JPEG, Format.PNG, Format.WEBP, Format.H
 class MediaState(StrEnum):
     UNATTACHED = "unattached"
     ATTACHED = "attached"
+    LAPSED = "lapsed"
+    """Attached, and shown nowhere: nobody may use it, and it comes back should a message that was under way show it."""
+
     REMOVING = "removing"
+
+
+GONE: Final = frozenset({MediaState.LAPSED, MediaState.REMOVING})
+"""To everyone as if it were not there."""
 
 
 class OwnerKind(StrEnum):
@@ -161,7 +174,7 @@ class Medium:
 
 def may_attach(medium: Medium, account_id: str, kind: str, owner: Owner) -> bool:
     """Only its uploader may attach a medium, only as what it is, and only where it does not belong elsewhere already."""
-    if medium.account_id != account_id or medium.kind != kind or medium.state is MediaState.REMOVING:
+    if medium.account_id != account_id or medium.kind != kind or medium.state in GONE:
         return False
     return medium.owner is None or medium.owner == owner
 

@@ -48,6 +48,7 @@ INDEXES: Final[Indexes] = {
         OUTBOX_INDEX,
         IndexModel([("account_id", ASCENDING), ("state", ASCENDING)]),
         IndexModel([("state", ASCENDING), ("created_at", ASCENDING)]),
+        IndexModel([("check_at", ASCENDING)], sparse=True),
         IndexModel([("hospital_id", ASCENDING), ("owner.kind", ASCENDING), ("owner.id", ASCENDING)]),
     ],
     UPLOADS: [IndexModel([("began_at", ASCENDING)])],
@@ -112,7 +113,7 @@ class MongoMedia:
         found = await cursor.to_list()
         return (found[0]["count"], found[0]["bytes"]) if found else (0, 0)
 
-    async def attach(self, medium: Medium, owner: Owner, hospital_id: str, event: Event) -> bool:
+    async def attach(self, medium: Medium, owner: Owner, hospital_id: str, event: Event, *, check_at: datetime) -> bool:
         sealed_key = await self._seal_for(owner, hospital_id, medium.id, await self._open_key(medium))
         result = await self._media.update_one(
             {**_as_it_was(medium), "owner": None, "state": MediaState.UNATTACHED},
@@ -122,6 +123,7 @@ class MongoMedia:
                     "hospital_id": hospital_id,
                     "state": MediaState.ATTACHED,
                     "sealed_key": sealed_key,
+                    "check_at": check_at,
                 },
                 "$inc": {"version": 1},
                 "$push": {"outbox": to_outbox(event)},
@@ -143,10 +145,27 @@ class MongoMedia:
 
     async def condemn(self, medium: Medium, event: Event) -> bool:
         result = await self._media.update_one(
-            {**_as_it_was(medium), "state": MediaState.UNATTACHED},
-            {"$set": {"state": MediaState.REMOVING}, "$inc": {"version": 1}, "$push": {"outbox": to_outbox(event)}},
+            {**_as_it_was(medium), "state": {"$in": [MediaState.UNATTACHED, MediaState.LAPSED]}},
+            {
+                "$set": {"state": MediaState.REMOVING},
+                "$unset": {"check_at": ""},
+                "$inc": {"version": 1},
+                "$push": {"outbox": to_outbox(event)},
+            },
         )
         return result.matched_count == 1
+
+    async def list_unchecked(self, now: datetime, limit: int) -> Sequence[Medium]:
+        due = self._media.find({"check_at": {"$lte": now}}, comment=ALL_HOSPITALS).sort("check_at", ASCENDING).limit(limit)
+        return [_medium(document) async for document in due]
+
+    async def checked(self, medium: Medium, state: MediaState, check_at: datetime | None) -> bool:
+        values: Document = {"$set": {"state": state}, "$inc": {"version": 1}}
+        if check_at is None:
+            values["$unset"] = {"check_at": ""}
+        else:
+            values["$set"]["check_at"] = check_at
+        return (await self._media.update_one({**_as_it_was(medium), "state": medium.state}, values)).matched_count == 1
 
     async def remove_condemned(self, limit: int) -> int:
         removed = 0

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from media.domain import Encoded, Format, Medium, NewMedium, Owner, Rendition
+from media.domain import Encoded, Format, MediaState, Medium, NewMedium, Owner, Rendition
 from server.kernel.actor import Actor
 from server.kernel.outbox import Event
 
@@ -17,6 +17,10 @@ class Owners(Protocol):
 
     async def may_see(self, actor: Actor, owner_kind: str, owner_id: str, media_id: str) -> bool:
         """Whether this actor is shown this medium there now. `owner_kind` is `conversation` or `order`. Recalled means no."""
+        ...
+
+    async def names(self, owner_kind: str, owner_id: str, media_id: str) -> bool:
+        """Whether it names this medium anywhere, recalled or not, as of now."""
         ...
 
 
@@ -47,8 +51,9 @@ class MediaStore(Protocol):
         """How many media of this account wait to be attached, and their bytes."""
         ...
 
-    async def attach(self, medium: Medium, owner: Owner, hospital_id: str, event: Event) -> bool:
-        """Give it to this owner unless it has one; False when it has, or is not as `medium` says any more."""
+    async def attach(self, medium: Medium, owner: Owner, hospital_id: str, event: Event, *, check_at: datetime) -> bool:
+        """Give it to this owner unless it has one; False when it has, or is not as `medium` says any more. `check_at`: when to
+        look whether it is shown there."""
         ...
 
     async def read(self, medium: Medium, rendition: Rendition, start: int, stop: int) -> bytes:
@@ -61,6 +66,14 @@ class MediaStore(Protocol):
 
     async def condemn(self, medium: Medium, event: Event) -> bool:
         """Let nobody attach or see it any more; False when it was attached meanwhile."""
+        ...
+
+    async def list_unchecked(self, now: datetime, limit: int) -> Sequence[Medium]:
+        """Attached media of all hospitals that are to be looked after by now."""
+        ...
+
+    async def checked(self, medium: Medium, state: MediaState, check_at: datetime | None) -> bool:
+        """What the look found, while it is as `medium` says; None: no further one."""
         ...
 
     async def remove_condemned(self, limit: int) -> int:

@@ -8,12 +8,15 @@ asked at every link and every fetch.
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, NoReturn
 
 import structlog
 
 from media.admission import Admission
 from media.domain import (
+    GONE,
+    LAPSED_FOR,
     LINK_TTL,
     MAIN_RENDITION,
     MAX_UNATTACHED,
@@ -21,6 +24,7 @@ from media.domain import (
     MAX_UPLOAD_BYTES,
     UNATTACHED_FOR,
     UNFINISHED_FOR,
+    UNSHOWN_FOR,
     MediaKind,
     MediaState,
     Medium,
@@ -180,7 +184,7 @@ class MediaService:
         None where it is not that owner's, its bytes were destroyed, or there are more of them.
         """
         medium = await self._store.find(media_id, hospital_id) if is_id(media_id) else None
-        if medium is None or medium.owner != Owner(OwnerKind(owner_kind), owner_id) or medium.state is MediaState.REMOVING:
+        if medium is None or medium.owner != Owner(OwnerKind(owner_kind), owner_id) or medium.state in GONE:
             return None
         rendition = MAIN_RENDITION[medium.kind]
         stored = medium.renditions[rendition]
@@ -200,6 +204,37 @@ class MediaService:
                 self._relay.soon(MEDIA, medium.id, medium.hospital_id)
         if removed := await self._store.remove_condemned(_SWEEP_LIMIT):
             log.info("media.unattached_removed", count=removed)
+
+    async def remove_unshown(self) -> None:
+        """Remove media that were attached and then shown nowhere, since the message or the order that named them failed.
+
+        In two steps, so that none is lost that a log names: first nobody may use it any more; what was under way then has
+        ended when it is looked for once more, and only then its bytes go.
+        """
+        now = self._clock.now()
+        lapsed = 0
+        for medium in await self._store.list_unchecked(now, _SWEEP_LIMIT):
+            try:
+                lapsed += await self._look_after(medium, now)
+            except Exception as error:  # one owner that cannot be asked keeps no other from being looked after
+                log.warning("media.owner_not_asked", media_id=medium.id, error=type(error).__name__)
+                await self._store.checked(medium, medium.state, now + LAPSED_FOR)
+        if lapsed:
+            log.info("media.lapsed", count=lapsed)
+
+    async def _look_after(self, medium: Medium, now: datetime) -> bool:
+        """Whether it lapsed now."""
+        if medium.owner is None:
+            return False
+        if await self._owners.names(medium.owner.kind.value, medium.owner.id, medium.id):
+            await self._store.checked(medium, MediaState.ATTACHED, None)
+            return False
+        if medium.state is MediaState.ATTACHED:
+            return await self._store.checked(medium, MediaState.LAPSED, now + LAPSED_FOR)
+        event = event_of(system_actor(medium.hospital_id), "media.removed", subject=medium.id, at=now)
+        if await self._store.condemn(medium, event):
+            self._relay.soon(MEDIA, medium.id, medium.hospital_id)
+        return False
 
     async def remove_unfinished(self) -> None:
         """Remove the bytes of uploads that a crash cut short."""
@@ -223,17 +258,18 @@ class MediaService:
 
     async def _attach(self, actor: Actor, hospital_id: str, owner: Owner, medium: Medium) -> bool:
         """Attach one. Lost to another claim for the same owner is as good as won."""
+        now = self._clock.now()
         event = event_of(
             actor,
             "media.claimed",
             subject=medium.id,
-            at=self._clock.now(),
+            at=now,
             order_id=_order_id(owner),
             hospital_id=hospital_id,
             owner_kind=owner.kind.value,
             owner_id=owner.id,
         )
-        if await self._store.attach(medium, owner, hospital_id, event):
+        if await self._store.attach(medium, owner, hospital_id, event, check_at=now + UNSHOWN_FOR):
             self._relay.soon(MEDIA, medium.id, hospital_id)
             return True
         winner = await self._store.find(medium.id, hospital_id)
@@ -252,7 +288,7 @@ class MediaService:
         return medium
 
     async def _may_see(self, actor: Actor, medium: Medium) -> bool:
-        if medium.state is MediaState.REMOVING:
+        if medium.state in GONE:
             return False
         if medium.owner is None:
             return medium.account_id == actor.account_id

@@ -10,18 +10,25 @@ if TYPE_CHECKING:
     from media.service import MediaService
 
 _UNATTACHED: Final = "media.remove_unattached"
+_UNSHOWN: Final = "media.remove_unshown"
 _UNFINISHED: Final = "media.remove_unfinished"
-EVERY: Final[Mapping[str, timedelta]] = dict.fromkeys((_UNATTACHED, _UNFINISHED), timedelta(minutes=10))
+EVERY: Final[Mapping[str, timedelta]] = dict.fromkeys((_UNATTACHED, _UNSHOWN, _UNFINISHED), timedelta(minutes=10))
 
 
 def jobs(service: "MediaService") -> list[Job]:
-    """Both only remove what has been useless for long; how often they run is no promise to anyone."""
+    """All only remove what has been useless for long; how often they run is no promise to anyone."""
     return [
         Job(
             name=_UNATTACHED,
             summary="Removes media that nobody attached within a day.",
             handler=service.remove_unattached,
             every=EVERY[_UNATTACHED],
+        ),
+        Job(
+            name=_UNSHOWN,
+            summary="Removes media that were attached to a message or an order which then failed.",
+            handler=service.remove_unshown,
+            every=EVERY[_UNSHOWN],
         ),
         Job(
             name=_UNFINISHED,

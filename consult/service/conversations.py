@@ -67,6 +67,16 @@ class MediaOwners:
             return await self._may_see_in_conversation(actor, owner_id, media_id)
         return False
 
+    async def names(self, owner_kind: str, owner_id: str, media_id: str) -> bool:
+        """A conversation that is not there names nothing; one that cannot be read raises."""
+        if owner_kind == ORDER:
+            order = await self.orders.find(owner_id)
+            return order is not None and media_id in order.image_ids
+        try:
+            return await self.log.names_media(owner_id, media_id)
+        except ConversationNotFound:
+            return False
+
     async def _may_see_in_conversation(self, actor: Actor, conversation_id: str, media_id: str) -> bool:
         """Shown by a message that is not recalled, to whoever is a member of that freshly read log."""
         try:

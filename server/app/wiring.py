@@ -346,6 +346,10 @@ class _LateOwners:
         assert self.owners is not None, "the product is assembled before anything is asked"
         return await self.owners.may_see(actor, owner_kind, owner_id, media_id)
 
+    async def names(self, owner_kind: str, owner_id: str, media_id: str) -> bool:
+        assert self.owners is not None, "the product is assembled before anything is asked"
+        return await self.owners.names(owner_kind, owner_id, media_id)
+
 
 def _closing_sockets(hub: LiveHub) -> Callable[[Event], Awaitable[None]]:
     async def close(event: Event) -> None:

@@ -335,8 +335,10 @@ async def test_media_of_an_order_and_a_conversation_are_shown_to_its_members_unt
     assert await owners.may_see(case.doctor, "conversation", conversation_id, picture) is True
     assert await owners.may_see(stranger, "conversation", conversation_id, picture) is False
     assert await owners.may_see(case.doctor, "conversation", new_id(), picture) is False
+    assert await owners.names("conversation", new_id(), picture) is False
     await case.recall(case.patient, sent.entry.seq)
     assert await owners.may_see(case.doctor, "conversation", conversation_id, picture) is False
+    assert await owners.names("conversation", conversation_id, picture) is True  # recalled, and in the log for good
 
 
 def _with_picture(account_id: str, media_id: str):

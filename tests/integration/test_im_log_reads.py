@@ -177,6 +177,8 @@ async def test_a_medium_is_found_where_it_is_shown_and_not_where_it_was_recalled
     assert await other.find_media(conversation, medium) == (3,)
     await log.recall(actor(PATIENT), conversation, RecallMessage(PATIENT, new_id(), 3))
     assert await other.find_media(conversation, medium) == ()
+    assert await other.names_media(conversation, medium) is True
+    assert await other.names_media(conversation, new_id()) is False
     assert await other.find_media(conversation, new_id()) == ()
 
 

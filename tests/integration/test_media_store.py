@@ -67,10 +67,18 @@ class Owners:
 
     seen_by: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+    away: set[str] = field(default_factory=set)
 
     async def may_see(self, actor: Actor, owner_kind: str, owner_id: str, media_id: str) -> bool:
         self.asked.append((owner_kind, owner_id, media_id))
         return actor.account_id in self.seen_by
+
+    async def names(self, owner_kind: str, owner_id: str, media_id: str) -> bool:
+        self.asked.append((owner_kind, owner_id, media_id))
+        if media_id in self.away:
+            raise Unavailable
+        return media_id in self.named
 
 
 @dataclass
@@ -317,6 +325,61 @@ async def test_unattached_media_go_after_a_day_and_attached_ones_stay(world: Wor
     assert ("media.removed", "ok", None) in await world.audited(subject=old.id)
 
 
+async def test_what_was_attached_and_is_shown_nowhere_goes_after_a_day_and_what_is_shown_is_looked_after_once(
+    world: World,
+) -> None:
+    shown, lost = await world.picture(), await world.picture()
+    for medium in (shown, lost):
+        await world.claim(medium)
+    world.owners.named = {shown.id}
+    world.clock.advance(timedelta(hours=24) - timedelta(milliseconds=1))
+    await world.service.remove_unshown()
+    assert world.owners.asked == []
+    world.clock.advance(timedelta(milliseconds=1))
+    await world.service.remove_unshown()
+    assert (await world.get(lost)).state is MediaState.LAPSED
+    with pytest.raises(MediaNotFound):
+        await world.claim(lost)
+    with pytest.raises(MediaNotFound):
+        await world.service.create_link(PATIENT, lost.id, None)
+    world.clock.advance(timedelta(hours=1))
+    world.owners.asked.clear()
+    await world.service.remove_unshown()
+    await world.relay.close()
+    await world.service.remove_unattached()
+    assert await world.store.find(lost.id, None) is None
+    assert (await world.get(shown)).state is MediaState.ATTACHED
+    assert world.owners.asked == [("conversation", CONVERSATION, lost.id)]
+    assert await world.counts() == (1, 0, 2, 2)
+    assert ("media.removed", "ok", None) in await world.audited(subject=lost.id)
+
+
+async def test_a_message_that_was_under_way_when_its_medium_lapsed_gets_it_back(world: World) -> None:
+    data = image_file()
+    medium = await world.picture(data=data)
+    await world.claim(medium)
+    world.clock.advance(timedelta(hours=24))
+    await world.service.remove_unshown()
+    world.owners.named = {medium.id}  # its entry came into the log after the look
+    world.clock.advance(timedelta(hours=1))
+    await world.service.remove_unshown()
+    await world.service.remove_unattached()
+    assert (await world.get(medium)).state is MediaState.ATTACHED
+    assert await _read(world, medium) == data
+
+
+async def test_an_owner_that_cannot_be_asked_costs_no_medium_and_keeps_no_other_from_its_turn(world: World) -> None:
+    unknown, lost = await world.picture(), await world.picture()
+    for medium in (unknown, lost):
+        await world.claim(medium)
+    world.owners.away = {unknown.id}
+    for hours in (24, 1, 1):
+        world.clock.advance(timedelta(hours=hours))
+        await world.service.remove_unshown()
+    assert (await world.get(unknown)).state is MediaState.ATTACHED
+    assert (await world.get(lost)).state is MediaState.REMOVING
+
+
 async def test_a_claim_and_the_removal_of_a_medium_have_one_winner(world: World) -> None:
     for _ in range(8):
         medium = await world.picture()
@@ -427,7 +490,7 @@ async def test_a_medium_that_was_read_before_it_was_attached_is_not_attached_els
     medium = await world.picture()
     await world.claim(medium)
     event = event_of(PATIENT, "media.claimed", subject=medium.id, at=world.clock.now())
-    assert not await world.store.attach(medium, Owner(OwnerKind.ORDER, ORDER), "default", event)
+    assert not await world.store.attach(medium, Owner(OwnerKind.ORDER, ORDER), "default", event, check_at=world.clock.now())
     assert (await world.get(medium)).owner == Owner(OwnerKind.CONVERSATION, CONVERSATION)
 
 
