@@ -60,19 +60,20 @@ class MongoPlaces:
         self, hospital_id: str, doctor_id: str, day: str, order_id: str, *, claimed_at: datetime | None = None
     ) -> bool:
         also: Document = {} if claimed_at is None else {"claims": {"order_id": order_id, "at": claimed_at}}
-        return await self._ask(_day_key(hospital_id, doctor_id, day), order_id, also, None) is PlaceAnswer.TAKEN
+        return await self._ask((hospital_id, doctor_id, day), order_id, also, None) is PlaceAnswer.TAKEN
 
     async def take_unpaid(self, hospital_id: str, doctor_id: str, day: str, order_id: str, payer: str) -> PlaceAnswer:
-        return await self._ask(_day_key(hospital_id, doctor_id, day), order_id, {}, payer)
+        return await self._ask((hospital_id, doctor_id, day), order_id, {}, payer)
 
-    async def _ask(self, key: Document, order_id: str, also: Document, payer: str | None) -> PlaceAnswer:
+    async def _ask(self, day: tuple[str, str, str], order_id: str, also: Document, payer: str | None) -> PlaceAnswer:
         """Again: between a take and the look at what refused it, the day may have begun, or been paid for."""
+        key = _day_key(*day)
         for _ in range(_TAKES):
             if await self._push(key, order_id, also, payer):
                 return PlaceAnswer.TAKEN
             stored = await self._days.find_one(key)
             if stored is None:
-                await self._begin(key["hospital_id"], key["doctor_id"], key["day"])
+                await self._begin(*day)
             elif order_id in stored["order_ids"]:
                 return PlaceAnswer.TAKEN
             elif stored["limit"] is not None and len(stored["order_ids"]) >= stored["limit"]:
