@@ -6,10 +6,12 @@ one whose message could not be stored is closed without an answer, so that the s
 
 import asyncio
 import contextlib
+import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -21,6 +23,7 @@ END: Final = b"\x1c"
 _READ: Final = 64 * 1024
 _MOST_NOISE: Final = 4_096
 _CLOSE_SECONDS: Final = 2.0
+_HANDSHAKE_SECONDS: Final = 10.0
 
 Handler = Callable[[bytes, str], Awaitable[bytes]]
 """Takes a message and the address it came from; gives the answer. What it raises closes the connection."""
@@ -116,19 +119,24 @@ class MllpServer:
         *,
         allowed: Sequence[Network],
         limits: MllpLimits | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`too_large` answers a message that began so and was too long."""
+        """`too_large` answers a message that began so and was too long. `tls` None: in the clear."""
         self._handler = handler
         self._too_large = too_large
         self._allowed = allowed
         self._limits = limits or MllpLimits()
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._by_address: Counter[str] = Counter()
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port. Several processes may listen at one."""
-        self._server = await asyncio.start_server(self._connected, host, port, limit=_READ, reuse_port=True)
+        handshake = {} if self._tls is None else {"ssl_handshake_timeout": _HANDSHAKE_SECONDS}
+        self._server = await asyncio.start_server(
+            self._connected, host, port, limit=_READ, reuse_port=True, ssl=self._tls, **handshake
+        )
         found: int = self._server.sockets[0].getsockname()[1]
         return found
 
@@ -208,6 +216,17 @@ class MllpServer:
             return False
         mapped = getattr(found, "ipv4_mapped", None)
         return any((mapped or found) in network for network in self._allowed)
+
+
+def tls_of(certificate: Path, key: Path, *, client_authority: Path | None = None) -> ssl.SSLContext:
+    """TLS 1.2 or later with this certificate (and its chain). `client_authority`: who does not show a certificate that it
+    signed is not let in. Raises OSError and ssl.SSLError for files that are none."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_authority)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    if client_authority is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def networks_of(text: str) -> tuple[Network, ...]:

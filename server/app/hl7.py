@@ -6,11 +6,12 @@ hundred megabytes. Whether its keeper leads does not matter: what it stores carr
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 from typing import Final
 
 import structlog
 
-from ehr_view.hl7.mllp import MllpLimits, MllpServer, networks_of
+from ehr_view.hl7.mllp import MllpLimits, MllpServer, networks_of, tls_of
 from ehr_view.hl7.service import Intake
 from server.app.settings import Settings
 
@@ -30,13 +31,21 @@ async def listening(settings: Settings, intake: Intake) -> AsyncIterator[None]:
         connections=settings.hl7_connections,
         idle_seconds=settings.hl7_idle.total_seconds(),
     )
-    server = MllpServer(intake.take, intake.too_large, allowed=networks_of(settings.hl7_allow), limits=limits)
+    allowed = networks_of(settings.hl7_allow)
+    server = MllpServer(intake.take, intake.too_large, allowed=allowed, limits=limits, tls=_tls(settings))
     port = await server.start(settings.hl7_host, settings.hl7_port)
-    log.info("hl7.listening", port=port)
+    log.info("hl7.listening", port=port, tls=settings.hl7_tls_certificate_file is not None)
     try:
         yield
     finally:
         await server.close()
+
+
+def _tls(settings: Settings) -> SSLContext | None:
+    certificate, key = settings.hl7_tls_certificate_file, settings.hl7_tls_key_file
+    if certificate is None or key is None:
+        return None
+    return tls_of(certificate, key, client_authority=settings.hl7_tls_client_ca_file)
 
 
 async def failed_lines(intake: Intake) -> list[str]:

@@ -2,9 +2,9 @@
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from consult.domain.reminders import parse_ladder
@@ -70,6 +70,13 @@ class Settings(BaseSettings):
     hl7_host: str = Field(default="127.0.0.1", description="address that listens for HL7 v2 (MLLP)")
     hl7_port: Port = Field(default=0, description="port of HL7 v2; 0: none (`run` takes a free one)")
     hl7_allow: str = Field(default="127.0.0.0/8,::1", description="networks that may send HL7 v2, separated by commas")
+    hl7_tls_certificate_file: Path | None = Field(
+        default=None, description="certificate (PEM, with its chain) for HL7 v2 over TLS; in the clear if not set"
+    )
+    hl7_tls_key_file: Path | None = Field(default=None, description="private key (PEM) of that certificate")
+    hl7_tls_client_ca_file: Path | None = Field(
+        default=None, description="authority that must have signed the certificates of who sends HL7 v2; none needed if not set"
+    )
     hl7_hospital: str = Field(default="default", pattern="^[A-Za-z0-9_-]{1,64}$", description="the hospital that sends HL7 v2")
     hl7_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024, description="longest HL7 v2 message")
     hl7_connections: int = Field(default=32, ge=1, le=10_000, description="connections that send HL7 v2 at once")
@@ -119,6 +126,9 @@ class Settings(BaseSettings):
         "hospital_token_file",
         "critical_limits_file",
         "push_key_file",
+        "hl7_tls_certificate_file",
+        "hl7_tls_key_file",
+        "hl7_tls_client_ca_file",
     )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -141,6 +151,14 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> Self:
+        if (self.hl7_tls_certificate_file is None) != (self.hl7_tls_key_file is None):
+            raise ValueError("YZ_HL7_TLS_CERTIFICATE_FILE and YZ_HL7_TLS_KEY_FILE are set together or not at all")
+        if self.hl7_tls_client_ca_file is not None and self.hl7_tls_certificate_file is None:
+            raise ValueError("YZ_HL7_TLS_CLIENT_CA_FILE needs YZ_HL7_TLS_CERTIFICATE_FILE")
+        return self
 
     @property
     def public_url(self) -> str:

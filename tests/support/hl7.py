@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from ssl import SSLContext, SSLError
 
 from ehr_view.hl7.mllp import MllpLimits, MllpServer, frame, networks_of
 from ehr_view.hl7.mongo import INDEXES, MongoHeldRecords, MongoMessages
@@ -70,14 +71,14 @@ def verdict(answer: list[list[str]]) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def connected(port: int, address: str = "127.0.0.1") -> AsyncIterator[Sender]:
+async def connected(port: int, address: str = "127.0.0.1", *, tls: SSLContext | None = None) -> AsyncIterator[Sender]:
     """From this address of the machine."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0), ssl=tls)
     try:
         yield Sender(reader, writer)
     finally:
         writer.close()
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, SSLError):
             await writer.wait_closed()
 
 
@@ -99,6 +100,7 @@ async def intake_world(
     limits: MllpLimits | None = None,
     allowed: str = "127.0.0.0/8",
     most_failed: int = 1_000,
+    tls: SSLContext | None = None,
 ) -> AsyncIterator[Hl7World]:
     for collection, indexes in {**INDEXES, **AUDIT_INDEXES}.items():
         if indexes:
@@ -108,7 +110,7 @@ async def intake_world(
     records = MongoHeldRecords(database, keyring)
     audit = AuditLog(database)
     intake = Intake(hospital_id="default", messages=messages, records=records, critical=critical, audit=audit, clock=clock)
-    server = MllpServer(intake.take, intake.too_large, allowed=networks_of(allowed), limits=limits)
+    server = MllpServer(intake.take, intake.too_large, allowed=networks_of(allowed), limits=limits, tls=tls)
     port = await server.start("127.0.0.1", 0)
     try:
         yield Hl7World(intake, messages, records, port, database)
