@@ -62,7 +62,7 @@ class Announcer:
     def entry_appended(self, entry: Entry, state: Any) -> None:
         draft = entry.draft
         members = tuple(self._rules.summary(state).members)
-        if draft.sender is None or self._names.is_fresh(draft.sender):
+        if draft.sender is None or self._names.is_usable(draft.sender):
             self._announce(entry, members)
         else:
             task = asyncio.get_running_loop().create_task(self._announce_late(entry, members, draft.sender))
@@ -95,7 +95,7 @@ class Announcer:
 
     async def close(self) -> None:
         """Let the late ones be told."""
-        await asyncio.gather(*self._late, return_exceptions=True)
+        await asyncio.gather(*self._late, self._names.close(), return_exceptions=True)
 
     def _announce(self, entry: Entry, members: tuple[str, ...]) -> None:
         sending = self._sending.pop((entry.conversation_id, entry.draft.sender, entry.draft.client_id), None)

@@ -86,7 +86,7 @@ class _Handlers:
     async def _append(self, call: SocketCall, conversation_id: str, command: SendMessage | RecallMessage) -> bytes:
         """Acknowledge what stands in the log; this socket needs no `message.new` for it."""
         account_id = call.actor.account_id
-        if not self._names.is_fresh(account_id):
+        if not self._names.is_usable(account_id):
             await self._names.learn([account_id])
         sending = self._announcer.expect(conversation_id, account_id, command.client_id, call.sid)
         appended = None

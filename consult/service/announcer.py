@@ -1,13 +1,13 @@
 """Tells the patient and the doctor how their order stands now, and keeps lists fresh, off the way to the ack.
 
-A change of status that people make is told at once; what else changes at the leading edge, and then at most once a second for
-each conversation. What a sweep decides is told in one go for many: at once for the first, then at most once a second for all
-that came meanwhile; the sweep writes it to the orders itself. What changes nothing of the order (the patient's messages) costs
-nothing here.
+A change of status that people make is told at once, and then at most once a second for each conversation. What comes in
+numbers, a sweep's decisions and replies that only count, is told in one go for many: at once for the first, then at most once a
+second for all that came meanwhile; the orders themselves are written by the sweep and by the follower. What changes nothing of
+the order (the patient's messages) costs nothing here.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 ORDER_CHANGED: Final = "order.changed"
 _AT_ONCE: Final = 10
-_SWEPT_AT_ONCE: Final = 200
+_TOGETHER_AT_ONCE: Final = 200
 
 
 class _Turn:
@@ -50,7 +50,8 @@ class OrderAnnouncer:
         self._clock = clock
         self._pause = pause_seconds
         self._turns: dict[str, _Turn] = {}
-        self._swept: dict[str, LogFacts] = {}
+        self._together: dict[str, LogFacts] = {}
+        self._telling = False
         self._hurry = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_AT_ONCE)
@@ -63,17 +64,17 @@ class OrderAnnouncer:
         if draft.kind is EntryKind.RECALL and state.sender_of(draft.recalls) != state.doctor:
             return
         swept = draft.sender is None and draft.kind is not EntryKind.OPENED
+        counts_only = draft.kind is EntryKind.MESSAGE and draft.closes is None and len(state.counted) > 1
         turn = self._turns.get(state.order_id)
-        if swept and turn is None:
-            self._sweep_said(state)
+        if (swept or counts_only) and turn is None:
+            self._tell_together(state)
             return
+        self._together.pop(state.order_id, None)
         if turn is None:
             turn = self._turns[state.order_id] = _Turn()
             self._spawn(self._take_turns(state.order_id, state.hospital_id, turn))
         turn.facts = facts_of(state)
-        if swept:
-            return
-        if draft.kind is not EntryKind.MESSAGE or draft.closes is not None or turn.facts.counted_replies == 1:
+        if not (swept or counts_only):
             turn.bell.set()
 
     def announce(self, order: Order) -> None:
@@ -90,10 +91,11 @@ class OrderAnnouncer:
                 turn.bell.set()
             await asyncio.wait(self._tasks)
 
-    def _sweep_said(self, state: ConsultState) -> None:
-        if not self._swept:
-            self._spawn(self._tell_swept())
-        self._swept[state.order_id] = facts_of(state)
+    def _tell_together(self, state: ConsultState) -> None:
+        if not self._telling:
+            self._telling = True
+            self._spawn(self._keep_telling())
+        self._together[state.order_id] = facts_of(state)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="order-announce")
@@ -110,30 +112,37 @@ class OrderAnnouncer:
         finally:
             del self._turns[order_id]
 
-    async def _tell_swept(self) -> None:
-        """Until nothing was swept for a pause. What is told leaves `_swept` only then, so that there is one of these."""
-        while self._swept:
-            told = dict(self._swept)
-            names = list(told)
-            for at in range(0, len(names), _SWEPT_AT_ONCE):
-                await self._tell_all({name: told[name] for name in names[at : at + _SWEPT_AT_ONCE]})
-            if not self._closing:
-                timer = asyncio.get_running_loop().call_later(self._pause, self._hurry.set)
-                await self._hurry.wait()
-                timer.cancel()
-                if not self._closing:
-                    self._hurry.clear()
-            self._swept = {order_id: facts for order_id, facts in self._swept.items() if told.get(order_id) is not facts}
-
-    async def _tell_all(self, swept: dict[str, LogFacts]) -> None:
-        """Whatever fails concerns these hints only: whoever tells goes on, or nothing swept would be told any more."""
+    async def _keep_telling(self) -> None:
+        """Until nothing came for a pause."""
         try:
-            for order in await self._orders.find_all(swept):
-                facts = swept[order.id]
+            while self._together:
+                names = list(self._together)
+                for at in range(0, len(names), _TOGETHER_AT_ONCE):
+                    await self._tell_all(names[at : at + _TOGETHER_AT_ONCE])
+                if not self._closing:
+                    timer = asyncio.get_running_loop().call_later(self._pause, self._hurry.set)
+                    await self._hurry.wait()
+                    timer.cancel()
+                    if not self._closing:
+                        self._hurry.clear()
+        finally:
+            self._telling = False
+
+    async def _tell_all(self, order_ids: Sequence[str]) -> None:
+        """Whatever fails concerns these hints only: whoever tells goes on, or nothing would be told together any more."""
+        try:
+            orders = await self._orders.find_all(order_ids)
+            waiting = {order_id: facts for order_id in order_ids if (facts := self._together.pop(order_id, None)) is not None}
+            for order in orders:
+                facts = waiting.get(order.id)
+                if facts is None:  # somebody changed its status meanwhile, and that is told by itself
+                    continue
                 shown = order.facts is not None and order.facts.seq >= facts.seq
                 self.announce(order if shown else order.with_facts(facts))
         except Exception as error:  # the client that missed an event asks
-            log.warning("order.announce_failed", orders=len(swept), error=type(error).__name__, exc_info=True)
+            for order_id in order_ids:
+                self._together.pop(order_id, None)
+            log.warning("order.announce_failed", orders=len(order_ids), error=type(error).__name__, exc_info=True)
 
     async def _wait(self, turn: _Turn) -> None:
         """For the pause, the bell or the end, whichever comes first."""

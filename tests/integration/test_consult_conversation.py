@@ -286,6 +286,22 @@ async def test_both_are_told_how_the_order_stands_and_messages_of_the_patient_co
     assert (await case.stored())["status"] == "completed"
 
 
+async def test_replies_that_only_count_are_told_in_one_go_and_written_by_the_follower(world: World) -> None:
+    cases = [await world.paid() for _ in range(3)]
+    for case in cases:
+        await case.say(case.doctor)
+    await world.consult.parts.announcer.close()
+    for case in cases:
+        await case.say(case.doctor)
+    await world.consult.parts.announcer.close()
+    for case in cases:
+        used = [event["replies"]["used"] for event in world.live.of("order.changed", case.patient.account_id)]
+        assert used[-2:] == [1, 2]
+        assert (await case.stored())["log"]["counted_replies"] == 1
+    await world.follow()
+    assert [(await case.stored())["log"]["counted_replies"] for case in cases] == [2, 2, 2]
+
+
 async def test_the_projection_takes_entries_twice_in_gaps_and_from_the_middle(world: World) -> None:
     case = await world.paid()
     for n in range(5):

@@ -24,7 +24,7 @@ async def test_an_order_that_cannot_be_told_does_not_silence_the_next_sweep(monk
         orders, create_autospec(Live), create_autospec(Outboxes), create_autospec(Clock), pause_seconds=0.01
     )
     for order_id in ("a", "b"):
-        announcer._sweep_said(SimpleNamespace(order_id=order_id))  # type: ignore[arg-type]
+        announcer._tell_together(SimpleNamespace(order_id=order_id))  # type: ignore[arg-type]
         await asyncio.wait(set(announcer._tasks), timeout=5)
     await announcer.close()
     assert asked == [["a"], ["b"]]

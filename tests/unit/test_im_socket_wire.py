@@ -238,6 +238,33 @@ async def test_names_are_learnt_again_after_the_clock_was_set_back(clock: Manual
     assert book.find("a") == "王大明"
 
 
+async def test_a_name_that_is_old_serves_on_while_it_is_asked_for_anew(clock: ManualClock) -> None:
+    class Registry:
+        name = "王小明"
+
+        async def find_names(self, account_ids: Collection[str]) -> dict[str, str]:
+            if not self.name:
+                raise ConnectionError
+            return dict.fromkeys(account_ids, self.name)
+
+    registry = Registry()
+    book = NameBook(registry, clock)
+    assert not book.is_usable("a")
+    await book.learn(["a"])
+    registry.name = ""
+    clock.advance(timedelta(minutes=2))
+    for _ in range(2):  # the registry fails, and is asked again
+        assert book.is_usable("a")
+        await book.close()
+    assert book.find("a") == "王小明"
+    registry.name = "王大明"
+    assert book.is_usable("a")
+    await book.close()
+    assert book.find("a") == "王大明"
+    clock.advance(timedelta(minutes=10))
+    assert not book.is_usable("a")
+
+
 def runner_of(handler: Any) -> tuple[CommandRunner, SocketCommand]:
     command = SocketCommand("typing", "", frozenset({Role.PATIENT}), TypingBody, EmptyAck, handler)
     return CommandRunner([command], lambda failure, request_id: Internal()), command
