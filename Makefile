@@ -12,7 +12,7 @@ WEB_INSTALLED := web/node_modules/.installed
 WEB_BUILT := web/dist/.built
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts -not -name routes.ts)
 
-.PHONY: chaos screens web check-web browser setup compiled run test lint types bench lock clean
+.PHONY: chaos screens web check-web browser nginx setup compiled run test lint types bench lock clean
 
 ## setup: the virtual environment with all locked dependencies, those of the tests too
 setup: $(INSTALLED) $(NODE_INSTALLED) $(WEB_INSTALLED)
@@ -69,8 +69,14 @@ browser:
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium > /dev/null; } \
 	  || echo "no Chromium, so tests/web is skipped; get it with: apt-get install -y chromium"
 
+# The proxy of tests/functional/test_hosts_behind_nginx.py, likewise.
+nginx:
+	@PATH="$$PATH:/usr/sbin" command -v nginx > /dev/null || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light > /dev/null; } \
+	  || echo "no nginx, so the tests of several hosts behind it are skipped; get it with: apt-get install -y nginx-light"
+
 ## test: the whole suite, two files at a time; races, faults and deadlines alone after it, since they watch the clock
-test: compiled lint types check-web browser
+test: compiled lint types check-web browser nginx
 	$(BIN)/pytest -n 2 --dist loadfile -m "not stress" $(PYTEST_ARGS); others=$$?; \
 	  $(BIN)/pytest -m stress $(PYTEST_ARGS) && exit $$others
 

@@ -5,8 +5,10 @@ from the database.
 """
 
 import asyncio
+import fcntl
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +21,8 @@ _BLOCK: Final = 1 << 20
 
 
 class CheckpointFiles:
-    """Implements `ports.CheckpointFile`. One process appends at a time (the keeper that leads)."""
+    """Implements `ports.CheckpointFile`. The keeper that leads appends; one that has just lost the lease may do so too, so who
+    appends holds a lock, and a number that stands there already is not written again."""
 
     def __init__(self, folder: Path, public_key: bytes) -> None:
         self._folder = folder
@@ -55,6 +58,12 @@ class CheckpointFiles:
 
     def _append(self, checkpoint: Checkpoint) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _locked(self._folder):
+            last = self._find_last()
+            if last is None or last.number < checkpoint.number:
+                self._write(checkpoint)
+
+    def _write(self, checkpoint: Checkpoint) -> None:
         path = self._folder / f"{from_ms(checkpoint.at_ms):%Y-%m}.jsonl"
         fresh = not path.exists()
         line = orjson.dumps(to_json(checkpoint, self._public_key)) + b"\n"
@@ -65,6 +74,17 @@ class CheckpointFiles:
             os.fsync(file.fileno())
         if fresh:
             _sync(self._folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One appender at a time. The kernel gives the lock back when its holder dies."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _parse(line: bytes) -> Checkpoint | None:

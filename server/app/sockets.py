@@ -321,6 +321,7 @@ class SocketServer:
                 raise RequestRateLimited(sockets="a session may hold 10")
         except Exception as failure:
             refusal = failure if isinstance(failure, DomainError) else self._runner.map_failure(failure)
+            refusal = refusal if self._clock_ok() else Unavailable()
             raise socketio.exceptions.ConnectionRefusedError(refusal.title, _error_data(refusal)) from None
         eio_sid = self._sio.manager.eio_sid_from_sid(sid, NAMESPACE)
         socket: LeanSocket | None = self._eio.sockets.get(eio_sid)

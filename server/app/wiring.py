@@ -78,7 +78,7 @@ from server.app.supervision import supervision_of
 from server.kernel.actor import Actor
 from server.kernel.audit import AuditLog
 from server.kernel.clock import Clock
-from server.kernel.clock_guard import ClockGuard
+from server.kernel.clock_guard import ClockGuard, TrustedClock
 from server.kernel.crypto import Keyring, MasterKey, SealingKey
 from server.kernel.edge import Route
 from server.kernel.jobs import Job
@@ -147,6 +147,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         db, clock, master, keyring, audit, relay = base.database, base.clock, base.master, base.keyring, base.audit, base.relay
         guard = ClockGuard(db, clock)
         await guard.check()
+        trusted = TrustedClock(clock, guard)
         over = asyncio.Event()
         watching = asyncio.create_task(_watch_clock(guard, over), name="clock-guard")
         stack.push_async_callback(_end, watching, over)
@@ -171,8 +172,8 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         stack.push_async_callback(wechat.close)
         gateways: Gateways = {each: WechatChannel(wechat, each) for each in (Channel.WECHAT_H5, Channel.WECHAT_JSAPI)}
         books = MongoPayments(db)
-        payments = PaymentService(books, gateways, clock, relay, audit)
-        refunds = RefundService(books, gateways, clock, relay, audit, queue)
+        payments = PaymentService(books, gateways, trusted, relay, audit)
+        refunds = RefundService(books, gateways, trusted, relay, audit, queue)
 
         # the hospital
         hospital = hospital_of(settings)
@@ -221,7 +222,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             live=hub,
             relay=relay,
             audit=audit,
-            clock=clock,
+            clock=trusted,
             clock_ok=guard.is_ok,
             doctors=people.doctors,
             patients=people.patients,

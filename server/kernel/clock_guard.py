@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 from pymongo.errors import PyMongoError
 
 from server.kernel.clock import Clock
+from server.kernel.errors import Unavailable
 from server.kernel.mongo import Database
 
 log = structlog.get_logger(__name__)
@@ -66,3 +67,26 @@ class ClockGuard:
     def _beginning_ms(self) -> int:
         """When the clock that cannot be set was at zero, by the one that can."""
         return self._clock.now_ms() - self._elapsed_ms()
+
+
+class TrustedClock:
+    """The same clock, for whoever stores what it says: while it is known to be wrong, asking it raises Unavailable.
+
+    A request may have waited for the database since its process was found in order; what it books then is booked for good.
+    """
+
+    def __init__(self, clock: Clock, guard: ClockGuard) -> None:
+        self._clock = clock
+        self._guard = guard
+
+    def now(self) -> datetime:
+        self._check()
+        return self._clock.now()
+
+    def now_ms(self) -> int:
+        self._check()
+        return self._clock.now_ms()
+
+    def _check(self) -> None:
+        if self._guard.is_wrong():
+            raise Unavailable

@@ -11,7 +11,7 @@ from pymongo import AsyncMongoClient
 from server.kernel.mongo import DATABASE
 from tests.chaos.clients import Consult, Phone, Said
 from tests.chaos.stage import Stage
-from tests.support.devices import Customer, Sent
+from tests.support.devices import Customer, GaveUp, Sent
 
 COMMANDS = (("audit", "verify"), ("ledger", "verify"), ("check", "deadlines"))
 
@@ -98,7 +98,11 @@ async def check_consult(consult: Consult, fresh: Sequence[Phone]) -> list[str]:
 
 
 async def _refunded_once(silent: Silent) -> list[str]:
-    done = await silent.customer.until(silent.order["id"], "refunded", seconds=120)
+    try:
+        done = await silent.customer.until(silent.order["id"], "refunded", seconds=60)
+    except GaveUp:
+        now = await silent.customer.device.call("GET", f"/orders/{silent.order['id']}")
+        return [f"not refunded: {now['status']}, paid at {now['paid_at']}, deadline {now['deadline_at']}"]
     fee = silent.order["fee_fen"]
     refunds = [(r["amount_fen"], r["status"]) for r in (await silent.customer.wallet(silent.prepay_id))["refunds"]]
     if (done["refunded_fen"], refunds) != (fee, [(fee, "SUCCESS")]):
@@ -112,7 +116,7 @@ async def check_consults(consults: Sequence[Consult], fresh: Mapping[str, Sequen
         try:
             found = await check_consult(consult, fresh[consult.phones[0].account_id])
         except (AssertionError, TimeoutError, aiohttp.ClientError) as error:
-            found = [f"{type(error).__name__}: {error}"]
+            found = [f"{type(error).__name__}: {error}", f"the order when it was paid: {consult.order}"]
         faults += [f"{consult.name} ({consult.order.get('id', 'no order')}): {fault}" for fault in found]
     commands = sum(len(said.sent) for consult in consults for said in consult.by.values())
     what = "every device of every consult holds the same log, and it is what was acknowledged: nothing lost, doubled or missing"

@@ -231,13 +231,16 @@ class PythonApp:
             said.strange.append(f"{key}: {content['code']}")
 
     async def log(self, conversation_id: str) -> list[dict[str, Any]]:
-        async with asyncio.timeout(_SETTLED_SECONDS):
-            while True:
-                await self.phone.catch_up(conversation_id)
-                held = self.phone.held[conversation_id]
-                if held[max(held)]["kind"] == "settled":
-                    return [held[seq] for seq in sorted(held)]
-                await asyncio.sleep(0.2)
+        until = time.monotonic() + _SETTLED_SECONDS
+        while True:
+            await self.phone.catch_up(conversation_id)
+            held = self.phone.held[conversation_id]
+            if held[max(held)]["kind"] == "settled":
+                return [held[seq] for seq in sorted(held)]
+            if time.monotonic() > until:
+                last = [(seq, held[seq]["kind"], held[seq]["sent_at"], held[seq]["closes"]) for seq in sorted(held)[-3:]]
+                raise AssertionError(f"not settled after {_SETTLED_SECONDS:.0f} s, the last entries are {last}")
+            await asyncio.sleep(0.2)
 
 
 @dataclass

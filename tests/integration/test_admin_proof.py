@@ -201,6 +201,19 @@ async def test_two_keepers_at_once_make_one_chain(world: Supervision) -> None:
     assert await _findings(world) == []
 
 
+async def test_two_keepers_that_share_a_folder_write_each_checkpoint_once(world: Supervision) -> None:
+    """One that was frozen while it led goes on where it was, beside the one that leads now."""
+    await _history(world)
+    (made,) = [each async for each in MongoCheckpoints(world.database).list_after(0)]
+    frozen, now = (CheckpointFiles(world.folder, SIGNER.public_key) for _ in range(2))
+    await asyncio.gather(*(file.append(made) for file in (frozen, now) for _ in range(4)))
+    await _audited(world, 1)
+    await world.checkpoints.run()
+    await frozen.append(made)
+    assert [line.number async for line in now.lines() if line is not None] == [1, 2]
+    assert await _findings(world) == []
+
+
 async def test_what_a_crash_kept_from_the_file_is_carried_out_later(world: Supervision, tmp_path: Path) -> None:
     await _history(world)
     (path,) = world.folder.glob("*.jsonl")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from server.kernel.clock_guard import ClockGuard
+from server.kernel.clock_guard import ClockGuard, TrustedClock
 from server.kernel.crypto import Damaged, KeyMissing, Keyring, MasterKey
+from server.kernel.errors import Unavailable
 from server.kernel.leases import Leases
 from server.kernel.mongo import Database
 from tests.support.clock import ManualClock
@@ -86,11 +87,17 @@ async def test_a_clock_that_is_set_is_not_trusted_from_that_instant_on(database:
     elapsed[0] = clock.now_ms() - began
     assert not guard.is_ok()
     assert await guard.check()
+    trusted = TrustedClock(clock, guard)
     for step in (timedelta(days=3), timedelta(hours=-1)):
         clock.advance(step)
         assert (guard.is_ok(), guard.is_wrong()) == (False, True)
+        with pytest.raises(Unavailable):
+            trusted.now()
+        with pytest.raises(Unavailable):
+            trusted.now_ms()
         clock.advance(-step)
         assert (guard.is_ok(), guard.is_wrong()) == (True, False)
     clock.advance(timedelta(minutes=9))
     elapsed[0] += 9 * 60_000
     assert guard.is_ok()
+    assert (trusted.now(), trusted.now_ms()) == (clock.now(), clock.now_ms())
