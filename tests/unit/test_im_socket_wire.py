@@ -323,6 +323,7 @@ def test_the_published_document_names_every_command_event_and_schema() -> None:
         "event.notice",
         "event.notices.read",
         "event.order.changed",
+        "event.pool.changed",
         "event.receipt",
         "event.record.viewed",
         "event.session.revoked",
