@@ -99,6 +99,12 @@ class StaffSelfRefused(DomainError):
     title = "Nobody changes or ends one's own account; another operator must."
 
 
+class StaffDutiesSeparate(DomainError):
+    code = "staff.duties_separate"
+    kind = ErrorKind.CONFLICT
+    title = "Auditors have accounts of their own with no other role; only an auditor adds, changes and ends them."
+
+
 class ConsentNotFound(DomainError):
     code = "consent.not_found"
     kind = ErrorKind.NOT_FOUND

@@ -1,8 +1,8 @@
-"""The routes of staff accounts: who one is, and whom operators add, change and end."""
+"""The routes of staff accounts: who one is, and whom operators (of auditors: auditors) add, change and end."""
 
 from dataclasses import dataclass
 
-from accounts.errors import StaffNotFound, StaffSelfRefused, StaffUsernameTaken
+from accounts.errors import StaffDutiesSeparate, StaffNotFound, StaffSelfRefused, StaffUsernameTaken
 from accounts.service import StaffService
 from accounts.wire import NewStaffAnswer, StaffAnswer, StaffBody, StaffChangeBody, StaffCredentialsBody
 from server.kernel.edge import STAFF, Call, Idempotency, Route
@@ -51,7 +51,7 @@ class _Staff:
                 answer=NewStaffAnswer,
                 status=201,
                 idempotency=Idempotency.NONE,
-                errors=(StaffUsernameTaken,),
+                errors=(StaffUsernameTaken, StaffDutiesSeparate),
                 tag="admin",
             ),
             Route(
@@ -63,7 +63,7 @@ class _Staff:
                 handler=self.change,
                 body=StaffChangeBody,
                 answer=StaffAnswer,
-                errors=(StaffNotFound, StaffSelfRefused),
+                errors=(StaffNotFound, StaffSelfRefused, StaffDutiesSeparate),
                 tag="admin",
             ),
             Route(
@@ -76,7 +76,7 @@ class _Staff:
                 body=StaffCredentialsBody,
                 answer=NewStaffAnswer,
                 idempotency=Idempotency.NONE,
-                errors=(StaffNotFound, StaffSelfRefused),
+                errors=(StaffNotFound, StaffSelfRefused, StaffDutiesSeparate),
                 tag="admin",
             ),
             Route(
@@ -87,7 +87,7 @@ class _Staff:
                 roles=STAFF,
                 handler=self.disable,
                 status=204,
-                errors=(StaffNotFound, StaffSelfRefused),
+                errors=(StaffNotFound, StaffSelfRefused, StaffDutiesSeparate),
                 tag="admin",
             ),
         ]

@@ -1,6 +1,7 @@
 """Accounts of patients and of staff."""
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +39,20 @@ class StaffAccount:
     totp_step: int
     active: bool
     credentials: int
+
+
+def kept_by(roles: Set[StaffRole]) -> StaffRole:
+    """Who may add, change, renew and end an account that holds these roles.
+
+    Auditors watch over operators, so no operator appoints them, gives them another role, or renews what they sign in with: an
+    operator who knows an auditor's password is one.
+    """
+    return StaffRole.AUDITOR if StaffRole.AUDITOR in roles else StaffRole.OPERATOR
+
+
+def duties_are_separate(roles: Set[StaffRole]) -> bool:
+    """Whether an account may be given these: an auditor's is an auditor's alone."""
+    return StaffRole.AUDITOR not in roles or roles == {StaffRole.AUDITOR}
 
 
 def check_password(password: str, *, field: str = "password") -> str:

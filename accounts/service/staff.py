@@ -1,6 +1,7 @@
-"""Staff accounts: kept by the hospital's operators, and by the product's own from the command line or a seed.
+"""Staff accounts: kept by the hospital's operators, those of auditors by auditors; and by the product's own seed.
 
-An operator decides who may see what, and may not decide it for oneself: nobody changes or ends the account that one asks with.
+Who decides who may see what may not decide it for oneself: nobody changes or ends the account that one asks with. And nobody
+alone becomes both who acts and who watches: see `accounts.domain.people.kept_by`.
 Whatever is changed ends the member's sessions, so that no token carries former roles.
 """
 
@@ -8,11 +9,11 @@ import os
 from base64 import b32encode
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NoReturn
 
-from accounts.domain.people import StaffAccount, check_password, check_username
+from accounts.domain.people import StaffAccount, check_password, check_username, duties_are_separate, kept_by
 from accounts.domain.sessions import RevokeReason
-from accounts.errors import StaffNotFound, StaffSelfRefused, StaffUsernameTaken
+from accounts.errors import StaffDutiesSeparate, StaffNotFound, StaffSelfRefused, StaffUsernameTaken
 from accounts.ports import Passwords, StaffRepository
 from accounts.service.sessions import SessionService
 from server.kernel.actor import Actor, Role, StaffRole
@@ -30,6 +31,7 @@ STAFF_LISTED: Final = "accounts.staff_listed"
 
 _TOTP_BYTES: Final = 20
 _TRIES: Final = 5
+_KEEPERS: Final = frozenset({StaffRole.OPERATOR, StaffRole.AUDITOR})
 
 _Change = Callable[[StaffAccount], StaffAccount]
 
@@ -56,15 +58,17 @@ class StaffService:
         """A new member of the actor's hospital's staff; `totp_secret` is base32 of 20 bytes, made here where none is given.
         The same `account_id` and user name again are the same member.
 
-        Raises StaffUsernameTaken, RequestInvalid; Forbidden for whoever is no operator.
+        Raises StaffUsernameTaken, StaffDutiesSeparate, RequestInvalid; Forbidden for whoever keeps no staff.
         """
+        wanted = _check_roles(roles)
         await self._check_right(actor, STAFF_ADDED, "staff")
+        await self._check_duties(actor, STAFF_ADDED, "staff", kept_by(wanted), wanted)
         account = StaffAccount(
             id=account_id or new_id(),
             hospital_id=actor.hospital_id,
             username=check_username(username),
             name=name,
-            roles=_check_roles(roles),
+            roles=wanted,
             password_hash=await self.passwords.hash(check_password(password)),
             totp_secret=totp_secret or _new_secret(),
             totp_step=0,
@@ -100,7 +104,10 @@ class StaffService:
     async def change_staff(
         self, actor: Actor, account_id: str, *, name: str | None = None, roles: Collection[StaffRole] | None = None
     ) -> StaffAccount:
-        """Change what is given; other roles hold at once. Raises StaffNotFound, StaffSelfRefused, RequestInvalid."""
+        """Change what is given; other roles hold at once. Nobody becomes an auditor so, or ceases to be one.
+
+        Raises StaffNotFound, StaffSelfRefused, StaffDutiesSeparate, RequestInvalid.
+        """
         wanted = None if roles is None else _check_roles(roles)
 
         def change(old: StaffAccount) -> StaffAccount:
@@ -109,7 +116,10 @@ class StaffService:
         return await self._save(actor, account_id, STAFF_CHANGED, change)
 
     async def renew_credentials(self, actor: Actor, account_id: str, password: str) -> StaffAccount:
-        """Another password and TOTP secret, for who lost either. Raises StaffNotFound, StaffSelfRefused, RequestInvalid."""
+        """Another password and TOTP secret, for who lost either.
+
+        Raises StaffNotFound, StaffSelfRefused, StaffDutiesSeparate, RequestInvalid.
+        """
         await self._check_right(actor, STAFF_RENEWED, account_id)
         password_hash, secret = await self.passwords.hash(check_password(password)), _new_secret()
 
@@ -119,7 +129,7 @@ class StaffService:
         return await self._save(actor, account_id, STAFF_RENEWED, change)
 
     async def disable_account(self, actor: Actor, account_id: str) -> None:
-        """End the account and all its sessions. Raises StaffNotFound, StaffSelfRefused."""
+        """End the account and all its sessions. Raises StaffNotFound, StaffSelfRefused, StaffDutiesSeparate."""
         account = await self._get_other(actor, account_id, STAFF_DISABLED)
         await self._disable(actor, account)
 
@@ -128,7 +138,7 @@ class StaffService:
         account = await self.find_staff(actor, username)
         if account is None or not account.active:
             raise StaffNotFound
-        await self._disable(actor, account)
+        await self._disable(actor, await self._get_other(actor, account.id, STAFF_DISABLED))
 
     async def _disable(self, actor: Actor, account: StaffAccount) -> None:
         credentials = account.credentials + 1
@@ -141,6 +151,10 @@ class StaffService:
         for _ in range(_TRIES):
             old = await self._get_other(actor, account_id, action)
             new = replace(change(old), credentials=old.credentials + 1)
+            if new.roles != old.roles:
+                if kept_by(new.roles) is not kept_by(old.roles):
+                    await self._refuse(actor, action, new.id)
+                await self._check_duties(actor, action, new.id, kept_by(old.roles), new.roles)
             event = event_of(actor, action, subject=new.id, at=self.clock.now(), credentials=new.credentials)
             if await self.staff.save(new, event):
                 await self._end_sessions(actor, new)
@@ -161,11 +175,25 @@ class StaffService:
         account = await self.staff.find(account_id) if is_id(account_id) else None
         if account is None or account.hospital_id != actor.hospital_id or not account.active:
             raise StaffNotFound
+        await self._check_duties(actor, action, account_id, kept_by(account.roles), None)
         return account
 
+    async def _check_duties(
+        self, actor: Actor, action: str, subject: str, keeper: StaffRole, roles: frozenset[StaffRole] | None
+    ) -> None:
+        """The actor is one who keeps such accounts, and the roles to be given go together. The product's own may do both."""
+        if actor.role is Role.SYSTEM:
+            return
+        if keeper not in actor.staff_roles or (roles is not None and not duties_are_separate(roles)):
+            await self._refuse(actor, action, subject)
+
+    async def _refuse(self, actor: Actor, action: str, subject: str) -> NoReturn:
+        await self._deny(actor, action, subject)
+        raise StaffDutiesSeparate
+
     async def _check_right(self, actor: Actor, action: str, subject: str) -> None:
-        """Operators only, and the product itself."""
-        if actor.role is Role.SYSTEM or (actor.role is Role.STAFF and StaffRole.OPERATOR in actor.staff_roles):
+        """Operators and auditors only, and the product itself."""
+        if actor.role is Role.SYSTEM or (actor.role is Role.STAFF and not _KEEPERS.isdisjoint(actor.staff_roles)):
             return
         await self._deny(actor, action, subject)
         raise Forbidden

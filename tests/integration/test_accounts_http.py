@@ -56,13 +56,14 @@ class World:
         opened: dict[str, Any] = session
         return opened
 
-    async def staff(self, *roles: StaffRole) -> None:
+    async def staff(self, *roles: StaffRole, username: str = "admin") -> None:
+        """Sign in as a new member with these roles."""
         secret = new_totp_secret()
         await self.accounts.staff.add_staff(
-            system(), username="admin", name="李", password="right horse", totp_secret=secret, roles=roles
+            system(), username=username, name="李", password="right horse", totp_secret=secret, roles=roles
         )
         code = totp_code(secret, self.accounts.clock.now())
-        body = {"username": "admin", "password": "right horse", "totp": code, **DEVICE}
+        body = {"username": username, "password": "right horse", "totp": code, **DEVICE}
         status, session = await self.call("POST", "/auth/staff/sessions", body)
         assert status == 201
         self.token = session["access_token"]
@@ -295,9 +296,9 @@ async def test_other_roles_are_kept_from_the_authorised_list(world: World) -> No
 async def test_operators_keep_the_staff_and_whatever_they_change_ends_the_members_sessions(world: World) -> None:
     await world.staff(StaffRole.OPERATOR)
     operator = world.token
-    body = {"username": "Wang.Fang", "name": "王芳", "password": "correct horse", "roles": ["finance", "auditor"]}
+    body = {"username": "Wang.Fang", "name": "王芳", "password": "correct horse", "roles": ["finance", "agent"]}
     status, added = await world.call("POST", "/admin/staff", body)
-    assert (status, added["username"], added["roles"], added["active"]) == (201, "wang.fang", ["auditor", "finance"], True)
+    assert (status, added["username"], added["roles"], added["active"]) == (201, "wang.fang", ["agent", "finance"], True)
     assert len(base64.b32decode(added["totp_secret"])) == 20
     assert (await world.call("POST", "/admin/staff", body))[1]["code"] == "staff.username_taken"
     member = await _staff_token(world, "wang.fang", "correct horse", added["totp_secret"])
@@ -352,8 +353,48 @@ async def test_nobody_changes_or_ends_ones_own_staff_account(world: World) -> No
         assert (status, problem["code"]) == (409, "staff.self_refused")
 
 
-async def test_staff_who_are_no_operators_are_kept_from_the_staff_and_it_is_recorded(world: World) -> None:
-    await world.staff(StaffRole.MEDICAL_ADMIN, StaffRole.FINANCE, StaffRole.AUDITOR, StaffRole.AGENT)
+async def test_no_operator_alone_makes_an_auditor_or_touches_one_and_no_auditor_anyone_else(world: World) -> None:
+    """By appointing, by changing roles, by handing out what an auditor signs in with, or by ending who watches."""
+    auditor = await world.accounts.staff.add_staff(
+        system(), username="sun.li", name="孙丽", password="correct horse", roles=[StaffRole.AUDITOR]
+    )
+    agent = await world.accounts.staff.add_staff(
+        system(), username="zhou.min", name="周敏", password="correct horse", roles=[StaffRole.AGENT]
+    )
+    puppet = {"username": "puppet", "name": "某", "password": "correct horse", "roles": ["auditor"]}
+    await world.staff(StaffRole.OPERATOR)
+    for method, path, body in (
+        ("POST", "/admin/staff", puppet),
+        ("POST", "/admin/staff", puppet | {"roles": ["auditor", "agent"]}),
+        ("PATCH", f"/admin/staff/{agent.id}", {"roles": ["auditor"]}),
+        ("PATCH", f"/admin/staff/{agent.id}", {"roles": ["agent", "auditor"]}),
+        ("PATCH", f"/admin/staff/{auditor.id}", {"roles": ["auditor", "operator"]}),
+        ("PATCH", f"/admin/staff/{auditor.id}", {"name": "别人"}),
+        ("POST", f"/admin/staff/{auditor.id}/credentials", {"password": "another horse"}),
+        ("DELETE", f"/admin/staff/{auditor.id}", None),
+    ):
+        status, problem = await world.call(method, path, body)
+        assert (status, problem["code"]) == (409, "staff.duties_separate")
+    await world.staff(StaffRole.AUDITOR, username="watch")
+    for method, path, body in (
+        ("POST", "/admin/staff", puppet | {"roles": ["finance"]}),
+        ("POST", "/admin/staff", puppet | {"roles": ["auditor", "finance"]}),
+        ("PATCH", f"/admin/staff/{auditor.id}", {"roles": ["finance"]}),
+        ("PATCH", f"/admin/staff/{agent.id}", {"name": "别人"}),
+        ("POST", f"/admin/staff/{agent.id}/credentials", {"password": "another horse"}),
+        ("DELETE", f"/admin/staff/{agent.id}", None),
+    ):
+        status, problem = await world.call(method, path, body)
+        assert (status, problem["code"]) == (409, "staff.duties_separate")
+    assert await world.accounts.database[AUDIT].count_documents({"outcome": "denied"}) == 14
+    assert [await world.accounts.staff.staff.find(each.id) for each in (auditor, agent)] == [auditor, agent]
+    status, added = await world.call("POST", "/admin/staff", puppet | {"username": "second"})
+    assert (status, added["roles"]) == (201, ["auditor"])
+    assert (await world.call("DELETE", f"/admin/staff/{added['account_id']}"))[0] == 204
+
+
+async def test_staff_who_keep_none_are_kept_from_the_staff_and_it_is_recorded(world: World) -> None:
+    await world.staff(StaffRole.MEDICAL_ADMIN, StaffRole.FINANCE, StaffRole.AGENT)
     other = new_id()
     for method, path, body in (
         ("GET", "/admin/staff", None),
