@@ -29,7 +29,7 @@ async def sign_in(page: Page, product: Product, phone: str) -> None:
 
 async def say(page: Page, words: str) -> None:
     """Write it and press send; that it arrives is another matter."""
-    await page.get_by_label("请输入…").fill(words)
+    await page.get_by_label("输入消息").fill(words)
     await page.get_by_role("button", name="发送", exact=True).click()
 
 

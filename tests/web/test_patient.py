@@ -33,7 +33,7 @@ async def _pair(world: World, phone: str) -> Pair:
 
 async def _chat(page: Page, order_id: str) -> None:
     await page.goto(f"/patient/orders/{order_id}/chat")
-    await expect(page.get_by_label("请输入…")).to_be_visible()
+    await expect(page.get_by_label("输入消息")).to_be_visible()
 
 
 async def test_a_patient_asks_pays_talks_and_rates(product: Product, world: World, chrome: Browser, trace: Path) -> None:
@@ -136,7 +136,7 @@ async def test_a_voice_message_is_spoken_sent_and_played(product: Product, world
         await expect(page.get_by_text("已取消")).to_be_visible()  # slid away: nothing is sent
         await page.mouse.move(x, y)
         await page.mouse.down()
-        await expect(page.get_by_text("2″")).to_be_visible()
+        await expect(page.get_by_text("0:02 / 1:00")).to_be_visible()
         await page.mouse.up()
         await expect(page.get_by_text("已发送")).to_be_visible()
         await page.reload()  # what is played comes from the server

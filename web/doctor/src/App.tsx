@@ -1,4 +1,5 @@
 import { Loading } from "@yunzhen/shared";
+import { useMediaQueue } from "@yunzhen/shared/chat/queue";
 import { type ReactNode, Suspense, lazy } from "react";
 import { Route, Routes } from "react-router";
 import { Frame } from "./screens/Frame";
@@ -11,6 +12,7 @@ const Figures = lazy(() => import("./screens/Figures"));
 const Settings = lazy(() => import("./screens/Settings"));
 
 export function App(): ReactNode {
+  useMediaQueue();
   return (
     <ToastProvider>
       <Frame>

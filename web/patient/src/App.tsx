@@ -5,7 +5,7 @@ import { Tabs } from "./ui/Tabs";
 import { Skeleton } from "./ui/bits";
 import { Toasts } from "./ui/toast";
 import { useOfflineCopies } from "./offline/copies";
-import { useMediaQueue } from "./media/queue";
+import { useMediaQueue } from "@yunzhen/shared/chat/queue";
 
 // One line a screen: each is its own file, loaded when it is first shown.
 const Home = lazy(() => import("./screens/Home"));

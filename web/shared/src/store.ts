@@ -1,14 +1,16 @@
 /**
  * What outlives the page. In localStorage: preferences and this device's name for itself, neither of which opens anything. In IndexedDB, by
- * account: the outbox and (patients' own) conversations and lists for reading offline; signing out removes them. Tokens and records: never.
+ * account: the outbox, pictures and recordings that wait to be sent, and (patients' own) conversations and lists for reading offline; signing out removes them. Tokens and records: never.
  */
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
+import type { Waiting, WaitingStore } from "./chat/queue";
 import type { Log } from "./socket/conversation";
 import type { OutboxItem, OutboxStore } from "./socket/outbox";
 
 interface Kept extends DBSchema {
   outbox: { key: string; value: OutboxItem; indexes: { account: string } };
   logs: { key: [string, string]; value: { account_id: string; conversation_id: string; log: Log }; indexes: { account: string } };
+  waiting: { key: string; value: Waiting; indexes: { account: string } };
   notes: { key: [string, string]; value: { account_id: string; name: string; value: unknown }; indexes: { account: string } };
 }
 
@@ -17,13 +19,17 @@ export interface LogStore {
   write(log: Log): Promise<void>;
 }
 
+const STORES = ["outbox", "waiting", "logs", "notes"] as const;
+
 export class DeviceStore implements OutboxStore {
   private readonly database: Promise<IDBPDatabase<Kept>>;
 
   /** One an app: the apps of one browser do not see one another's. */
   constructor(name: string) {
-    this.database = openDB<Kept>(`yunzhen-${name}`, 2, {
+    this.database = openDB<Kept>(`yunzhen-${name}`, 3, {
       upgrade(database, before) {
+        database.createObjectStore("waiting", { keyPath: "client_id" }).createIndex("account", "account_id");
+        if (before > 1) return;
         database.createObjectStore("notes", { keyPath: ["account_id", "name"] }).createIndex("account", "account_id");
         if (before > 0) return;
         database.createObjectStore("outbox", { keyPath: "client_id" }).createIndex("account", "account_id");
@@ -43,6 +49,15 @@ export class DeviceStore implements OutboxStore {
   async remove(clientId: string): Promise<void> {
     await (await this.database).delete("outbox", clientId);
   }
+
+  /** Messages whose pictures and recordings are not on the server yet. */
+  readonly waiting: WaitingStore = {
+    list: async (accountId) => (await this.database).getAllFromIndex("waiting", "account", accountId),
+    put: async (item) => {
+      await (await this.database).put("waiting", item);
+    },
+    remove: async (clientId) => (await this.database).delete("waiting", clientId),
+  };
 
   /** Conversations of this account, for reading offline. */
   logsOf(accountId: string): LogStore {
@@ -70,8 +85,8 @@ export class DeviceStore implements OutboxStore {
 
   /** All that is kept of whoever is not `accountId`; of everybody without it. */
   async forget(exceptAccountId?: string): Promise<void> {
-    const transaction = (await this.database).transaction(["outbox", "logs", "notes"], "readwrite");
-    for (const name of ["outbox", "logs", "notes"] as const) {
+    const transaction = (await this.database).transaction(STORES, "readwrite");
+    for (const name of STORES) {
       for await (const cursor of transaction.objectStore(name)) {
         if (cursor.value.account_id !== exceptAccountId) await cursor.delete();
       }

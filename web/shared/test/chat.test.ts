@@ -1,6 +1,9 @@
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
+import { MediaCache } from "../src/chat/cache";
+import { type FilePiece, MediaQueue, type Waiting, type WaitingStore } from "../src/chat/queue";
+import type { OutboxItem } from "../src/socket/outbox";
 import { ApiError } from "../src/api/errors";
-import { DraftHolder, partsOf } from "../src/chat/draft";
+import { DraftHolder, piecesOf } from "../src/chat/draft";
 import { bars, clock, loudness } from "../src/chat/levels";
 import { type Row, mayRecall, rowsOf } from "../src/chat/rows";
 import { emptyLog, withMessages, withReceipt } from "../src/socket/conversation";
@@ -17,6 +20,25 @@ describe("the rows of a conversation", () => {
     const made = rows([system(1, "opened", {}), message(2), system(3, "gift", { count: 2 }), system(4, "settled", { outcome: "earned" })]);
     expect(made.map((row) => row.kind)).toEqual(["day", "system", "message", "system"]);
     expect(made[3]).toMatchObject({ event: { name: "gift", count: 2 } });
+  });
+
+  it("mark where the new ones of others begin, once", () => {
+    const made = rowsOf(withMessages(emptyLog(TALK), [message(1), own(2), message(3), message(4)]), [], OWN, { readTo: 1 });
+    expect(made.map((row) => row.key)).toEqual(["day-1", "m-1", "m-2", "unread", "m-3", "m-4"]);
+  });
+
+  it("tell that money went back, and ask the patient alone for a rating", () => {
+    const refunded = rows([system(1, "settled", { outcome: "refund" })]);
+    expect(refunded[1]).toMatchObject({ event: { name: "settled", outcome: "refund" } });
+    const asked = rowsOf(withMessages(emptyLog(TALK), [system(1, "settled", { outcome: "earned" })]), [], OWN, { asksForRating: true });
+    expect(asked[1]).toMatchObject({ event: { name: "settled", outcome: "earned" } });
+  });
+
+  it("show what is on its way once, whichever of the three places it is in", () => {
+    const pending = [{ client_id: message(2).client_id }, { client_id: "a" }] as OutboxItem[];
+    const waiting = [{ client_id: "a" }, { client_id: "b" }, { client_id: message(1).client_id }] as Waiting[];
+    const made = rowsOf(withMessages(emptyLog(TALK), [message(1), message(2)]), pending, OWN, { waiting });
+    expect(made.map((row) => row.key)).toEqual(["day-1", "m-1", "m-2", "p-a", "p-b"]);
   });
 
   it("show a message that was taken back in its place, and the taking back not at all", () => {
@@ -61,41 +83,132 @@ describe("the rows of a conversation", () => {
 });
 
 describe("a draft", () => {
-  const holder = (upload: () => Promise<unknown>): DraftHolder => new DraftHolder({ upload: upload as never });
-
-  it("is no message while a picture of it is on its way, then words and pictures in their order", async () => {
-    let arrived: (kept: object) => void = () => undefined;
-    const draft = holder(() => new Promise((done) => (arrived = done)));
+  it("is words first, then pictures and recordings in the order of adding, and nothing while it is empty", () => {
+    const draft = new DraftHolder();
+    expect(piecesOf(draft.get())).toBeNull();
+    const blob = new Blob(["1"]);
+    draft.add("image", blob);
     draft.setText(" 请看图 ");
-    draft.add("image", new Blob(["1"]));
-    expect(partsOf(draft.get())).toBeNull();
-    arrived({ media_id: "m1" });
-    await settled();
-    expect(partsOf(draft.get())).toEqual([{ kind: "text", text: "请看图" }, { kind: "image", media_id: "m1" }]);
-  });
-
-  it("keeps a picture whose upload failed, says why, and tries again", async () => {
-    const upload = vi.fn().mockRejectedValueOnce(new ApiError("media.too_large", "invalid")).mockResolvedValueOnce({ media_id: "m2" });
-    const draft = holder(upload);
-    draft.add("voice", new Blob(["1"]), 2_000);
-    await settled();
-    expect(draft.get().files[0]).toMatchObject({ state: "failed", code: "media.too_large" });
-    draft.retry(draft.get().files[0]!.id);
-    await settled();
-    expect(partsOf(draft.get())).toEqual([{ kind: "voice", media_id: "m2" }]);
+    expect(piecesOf(draft.get())).toEqual([{ kind: "text", text: "请看图" }, { kind: "image", blob, durationMs: null, media_id: null }]);
+    draft.remove(draft.get().files[0]!.id);
+    expect(piecesOf(draft.get())).toEqual([{ kind: "text", text: "请看图" }]);
   });
 
   it("takes eight files beside the words and no more", () => {
-    const draft = holder(() => new Promise(() => undefined));
+    const draft = new DraftHolder();
     for (let count = 0; count < 12; count += 1) draft.add("image", new Blob(["1"]));
     expect(draft.get().files).toHaveLength(8);
   });
 
   it("puts a ready-made sentence behind what is written", () => {
-    const draft = holder(() => new Promise(() => undefined));
+    const draft = new DraftHolder();
     draft.insert("您好");
     draft.insert("请复查");
     expect(draft.get().text).toBe("您好\n请复查");
+  });
+});
+
+describe("pictures and clips on their way", () => {
+  const memory = (): WaitingStore & { kept: Map<string, Waiting> } => {
+    const kept = new Map<string, Waiting>();
+    return {
+      kept, list: async (account) => [...kept.values()].filter((item) => item.account_id === account),
+      put: async (item) => void kept.set(item.client_id, item), remove: async (id) => void kept.delete(id),
+    };
+  };
+  const clip: FilePiece = { kind: "voice", blob: new Blob(), durationMs: null, media_id: null };
+  const item = { client_id: "x", account_id: "me", conversation_id: "c", written_at: 1, corrects: 7, pieces: [{ kind: "text" as const, text: "听" }, clip] };
+
+  it("wait for a connection, then are sent once under their own id", async () => {
+    const sent: unknown[] = [];
+    const store = memory();
+    const queue = new MediaQueue(store, async () => "media-1");
+    await queue.add(item);
+    expect([queue.all().length, store.kept.size]).toEqual([1, 1]);
+    queue.connect({ send: async (...given) => sent.push(given) });
+    await settled();
+    expect(sent).toEqual([["c", [{ kind: "text", text: "听" }, { kind: "voice", media_id: "media-1" }], 7, "x"]]);
+    expect([queue.all().length, store.kept.size]).toEqual([0, 0]);
+  });
+
+  it("are not uploaded again when the page ended between upload and sending", async () => {
+    const store = memory();
+    let uploads = 0;
+    const put = async (): Promise<string> => `media-${uploads += 1}`;
+    const first = new MediaQueue(store, put);
+    await first.add(item);
+    first.connect({ send: async () => { throw new ApiError("network.offline", "network"); } });
+    await settled();
+    const later = new MediaQueue(store, put);
+    const sent: unknown[] = [];
+    await later.load("me");
+    later.connect({ send: async (_, parts) => sent.push(parts) });
+    await settled();
+    expect([uploads, sent]).toEqual([1, [[{ kind: "text", text: "听" }, { kind: "voice", media_id: "media-1" }]]]);
+  });
+
+  it("say why they were refused, and go on when asked to", async () => {
+    let refuse = true;
+    const queue = new MediaQueue(memory(), async () => {
+      if (refuse) throw new ApiError("media.damaged", "invalid");
+      return "media-1";
+    });
+    queue.connect({ send: async () => undefined });
+    await queue.add(item);
+    await settled();
+    expect(queue.all().map(({ state, code }) => [state, code])).toEqual([["failed", "media.damaged"]]);
+    refuse = false;
+    await queue.retry("x");
+    await settled();
+    expect(queue.all()).toEqual([]);
+  });
+
+  it("are not sent once whoever wrote them has signed out", async () => {
+    let arrive: (id: string) => void = () => undefined;
+    const sent: unknown[] = [];
+    const queue = new MediaQueue(memory(), () => new Promise((done) => (arrive = done)));
+    queue.connect({ send: async (...given) => sent.push(given) });
+    await queue.add(item);
+    queue.forget();
+    arrive("media-1");
+    await settled();
+    expect([sent, queue.all()]).toEqual([[], []]);
+  });
+});
+
+describe("pictures that are shown", () => {
+  const fetched: string[] = [];
+  const api = {
+    call: async (_: string, { path }: { path: { media_id: string } }) => ({ url: path.media_id }),
+    bytes: async (url: string) => {
+      fetched.push(url);
+      if (url === "gone") throw new ApiError("media.not_found", "not_found");
+      return new Blob([url]);
+    },
+  };
+  const cache = (): MediaCache => new MediaCache(api as never, async () => undefined);
+
+  it("are fetched once for all places that show them, and again only when they were dropped", async () => {
+    fetched.length = 0;
+    const held = cache();
+    held.hold("a", null);
+    held.hold("a", null)();
+    await settled();
+    expect([held.get("a", null).state, fetched]).toEqual(["there", ["a"]]);
+    for (let n = 0; n < 90; n += 1) held.hold(`x${String(n)}`, null)();
+    await settled();
+    expect(held.get("a", null).state).toBe("there"); // it is shown: others go first
+    expect(held.get("x0", null).state).toBe("loading");
+  });
+
+  it("say that they failed after a second try, and come when asked again", async () => {
+    fetched.length = 0;
+    const held = cache();
+    held.hold("gone", "thumbnail");
+    await settled();
+    expect([held.get("gone", "thumbnail").state, fetched]).toEqual(["failed", ["gone", "gone"]]);
+    held.keep("gone", "thumbnail", new Blob(["1"]));
+    expect(held.get("gone", "thumbnail").state).toBe("there");
   });
 });
 

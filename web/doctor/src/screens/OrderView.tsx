@@ -1,5 +1,5 @@
 import { Failure, Loading, type Message, format, useApi, useConversation, usePreferences, useRealtime, useRemaining, useRuntime, useSession } from "@yunzhen/shared";
-import { Composer, Countdown, MessageList, Picture, textOf, useDraft } from "@yunzhen/shared/chat";
+import { Composer, Countdown, MessageList, Picture, textOf, useDraft, useSend, useWaiting } from "@yunzhen/shared/chat";
 import { useMutation } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
 import { Link, useLocation } from "react-router";
@@ -114,13 +114,14 @@ function Talk({ order, open, ask }: { order: Order; open: boolean; ask: (asking:
   const { sorry } = useToasts();
   const mark = useChatMark(order.id);
   const own = session.status === "in" ? session.account.account_id : "";
-  const waiting = conversation.pending.filter((item) => item.state === "queued").length;
-  const left = repliesLeft(order, waiting);
+  const send = useSend(order.conversation_id);
+  const { waiting } = useWaiting(order.conversation_id);
+  const left = repliesLeft(order, [...conversation.pending, ...waiting].filter((item) => item.state === "queued").length);
   const [corrected, setCorrected] = useState<Message | null>(null);
   const keep = useKeep();
   if (conversation.log.seq === 0) {
     if (conversation.error !== null) return <Failure error={conversation.error} onRetry={() => void live.open(order.conversation_id).catch(sorry)} />;
-    if (conversation.pending.length === 0) return <Loading />;
+    if (conversation.pending.length + waiting.length === 0) return <Loading />;
   }
   return (
     <>
@@ -139,9 +140,9 @@ function Talk({ order, open, ask }: { order: Order; open: boolean; ask: (asking:
         <Composer
           conversationId={order.conversation_id}
           placeholder={t(matchMedia("(pointer: fine)").matches ? "order.write" : "order.write.phone")}
-          onSend={async (parts) => {
+          onSend={async (pieces) => {
             if (left === 1 && !(await new Promise<boolean>((answer) => ask({ what: "last", answer })))) return false;
-            void live.send(order.conversation_id, parts, corrected?.seq ?? null).catch(sorry);
+            send(pieces, corrected?.seq ?? null);
             setCorrected(null);
             return true;
           }}

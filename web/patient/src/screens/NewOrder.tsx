@@ -2,7 +2,7 @@ import { type Models, format, newKey, useApi, useExplain, usePreferences } from 
 import { type UseQueryResult, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useId, useRef, useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
-import { PicturePicker, useChosen } from "../media/Pictures";
+import { PicturePicker, useChosen } from "../ui/Pictures";
 import { type Doctor, type Patient, useDoctor, usePatients } from "../queries";
 import { Avatar, Card, Choice } from "../ui/bits";
 import { Icon } from "../ui/Icon";

@@ -2,7 +2,7 @@ import { format, newKey, useApi, usePreferences } from "@yunzhen/shared";
 import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useRef, useState } from "react";
 import { Link, useParams } from "react-router";
-import { Picture } from "../media/Picture";
+import { Picture } from "@yunzhen/shared/chat";
 import { type Step, hasChat, isOpen, mayCancel, mayRate, timeline } from "../orders/state";
 import { type Order as OrderModel, useOrder } from "../queries";
 import { Avatar, Card, LinkRow, Switch } from "../ui/bits";
@@ -46,7 +46,7 @@ function Details({ order }: { order: OrderModel }): ReactNode {
       <Card>
         <h2 className="p-h3">{t("order.complaint")}</h2>
         <p className="p-prose">{order.complaint}</p>
-        {order.image_ids.length > 0 && <div className="p-grid">{order.image_ids.map((id, index) => <Picture key={id} mediaId={id} n={index + 1} />)}</div>}
+        {order.image_ids.length > 0 && <div className="p-grid">{order.image_ids.map((id) => <Picture key={id} mediaId={id} all={order.image_ids} />)}</div>}
         <dl className="p-facts">
           <dt>{t("order.patient")}</dt>
           <dd>{order.patient.name} · {t(sexKey(order.patient.sex))}{order.patient.age !== null && ` · ${t("age", { years: order.patient.age })}`}</dd>

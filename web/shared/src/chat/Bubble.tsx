@@ -1,19 +1,28 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect, useState } from "react";
+import { ApiError } from "../api/errors";
 import { when } from "../format";
+import { useExplain, usePreferences, useRealtime, useTranslate } from "../react/context";
 import type { Message } from "../socket/conversation";
 import type { OutboxItem } from "../socket/outbox";
-import type { Translate } from "../i18n";
-import { useExplain, usePreferences, useRealtime, useTranslate } from "../react/context";
-import { ApiError } from "../api/errors";
+import { type CardAction, CardView } from "./Card";
+import { Icon } from "./icons";
 import { Picture } from "./Picture";
+import { type Piece, type Waiting, useWaiting } from "./queue";
 import { type Row, textOf } from "./rows";
-import { VoicePart } from "./Voice";
+import { VoicePart, VoicePlayer } from "./Voice";
 
 type MessageRow = Extract<Row, { kind: "message" }>;
 export type AnyPart = Message["parts"][number] | OutboxItem["parts"][number];
 
+interface PartsProps {
+  parts: readonly AnyPart[];
+  /** Those to turn through when one is looked at. */
+  pictures?: readonly string[];
+  cardAction?: CardAction | undefined;
+}
+
 /** Content in its order; pictures that follow one another stand side by side. */
-export function Parts({ parts, pictures }: { parts: readonly AnyPart[]; pictures?: readonly string[] }): ReactNode {
+export function Parts({ parts, pictures, cardAction }: PartsProps): ReactNode {
   const t = useTranslate();
   const own = parts.flatMap((part) => (part.kind === "image" ? [part.media_id] : []));
   const texts = parts.filter((part) => part.kind === "text");
@@ -28,20 +37,11 @@ export function Parts({ parts, pictures }: { parts: readonly AnyPart[]; pictures
         </div>
       )}
       {voices.map((part) => <VoicePart key={part.media_id} mediaId={part.media_id} />)}
-      {others.map((part, index) => <p key={index} className="yz-bubble__unknown">{cardWords(part, t)}</p>)}
+      {others.map((part, index) => (
+        part.kind === "card" ? <CardView key={index} card={part} action={cardAction} /> : <p key={index} className="yz-bubble__unknown">{t("chat.unknown")}</p>
+      ))}
     </>
   );
-}
-
-/** A card in words, for whoever has no form of its own for it. */
-function cardWords(part: AnyPart, t: Translate): string {
-  if (part.kind !== "card") return t("chat.unknown");
-  const data: Readonly<Record<string, unknown>> = part.data;
-  if (part.card === "record_shared") return t("chat.card.record");
-  if (part.card !== "booking") return t("chat.unknown");
-  const period = (["morning", "afternoon", "evening"] as const).find((each) => each === data["period"]);
-  const words = [data["department"], data["date"], period === undefined ? "" : t(`chat.card.${period}`), data["note"]];
-  return `${t("chat.card.booking")} ${words.filter((word) => typeof word === "string" && word !== "").join(" ")}`;
 }
 
 interface BubbleProps {
@@ -49,10 +49,11 @@ interface BubbleProps {
   pictures: readonly string[];
   /** What else can be done with a message: shown behind its time. */
   actions?: ReactNode;
-  onRecall: (() => void) | null;
+  cardAction?: CardAction | undefined;
+  onRecall: ((message: Message) => void) | null;
 }
 
-export function Bubble({ row, pictures, actions, onRecall }: BubbleProps): ReactNode {
+export function Bubble({ row, pictures, actions, cardAction, onRecall }: BubbleProps): ReactNode {
   const t = useTranslate();
   const { language } = usePreferences();
   const { message, own, first, progress } = row;
@@ -67,37 +68,97 @@ export function Bubble({ row, pictures, actions, onRecall }: BubbleProps): React
             <strong>{t("chat.corrects")}</strong> {row.corrects === null ? "" : textOf(row.corrects)}
           </blockquote>
         )}
-        <Parts parts={message.parts} pictures={pictures} />
+        <Parts parts={message.parts} pictures={pictures} cardAction={cardAction} />
       </div>
       <div className="yz-message__meta">
         {row.corrected && <span>{t("chat.corrected")}</span>}
         <time dateTime={message.sent_at}>{when(message.sent_at, language)}</time>
-        {own && <span>{t(`chat.${progress}`)}</span>}
-        {onRecall !== null && <button type="button" className="yz-link" onClick={onRecall}>{t("chat.recall")}</button>}
+        {own && <span data-progress={progress}>{t(`chat.${progress}`)}</span>}
+        {onRecall !== null && <button type="button" className="yz-link" onClick={() => onRecall(message)}>{t("chat.recall")}</button>}
         {actions}
       </div>
     </article>
   );
 }
 
+interface OnItsWayProps {
+  first: boolean;
+  failed: boolean;
+  code: string | null;
+  /** How much of its files is on the server, 0 to 1; null where it has none. */
+  share: number | null;
+  onRetry: () => void;
+  onDiscard: () => void;
+  children: ReactNode;
+}
+
 /** Written here, not stored there yet. */
-export function PendingBubble({ item, first }: { item: OutboxItem; first: boolean }): ReactNode {
+function OnItsWay({ first, failed, code, share, onRetry, onDiscard, children }: OnItsWayProps): ReactNode {
   const t = useTranslate();
   const explain = useExplain();
-  const live = useRealtime();
-  const failed = item.state === "failed";
   return (
-    <article className="yz-message" data-own data-first={first} data-pending={!failed} data-failed={failed}>
-      <div className="yz-bubble"><Parts parts={item.parts} /></div>
-      <div className="yz-message__meta" role="status">
-        {failed ? (
-          <>
-            <span className="yz-message__failure">{t("chat.failed")} · {explain(new ApiError(item.code ?? "unknown", "invalid"))}</span>
-            <button type="button" className="yz-link" onClick={() => void live.retry(item.client_id)}>{t("chat.resend")}</button>
-            <button type="button" className="yz-link" onClick={() => void live.discard(item.client_id)}>{t("chat.discard")}</button>
-          </>
-        ) : <span>{t("chat.sending")}…</span>}
-      </div>
+    <article className="yz-message" data-own data-first={first} data-pending={!failed} data-failed={failed} aria-label={t("chat.own")}>
+      <div className="yz-bubble">{children}</div>
+      {failed ? (
+        <div className="yz-message__meta" role="alert">
+          <span className="yz-message__failure"><Icon name="alert" />{t("chat.failed")} · {explain(new ApiError(code ?? "unknown", "invalid"))}</span>
+          <button type="button" className="yz-link" onClick={onRetry}>{t("chat.resend")}</button>
+          <button type="button" className="yz-link" onClick={onDiscard}>{t("chat.discard")}</button>
+        </div>
+      ) : (
+        <div className="yz-message__meta" role="status">
+          <Icon name="clock" /><span>{share === null || share === 0 ? `${t("chat.sending")}…` : t("chat.uploading", { percent: Math.round(share * 100) })}</span>
+        </div>
+      )}
     </article>
   );
 }
+
+export function PendingBubble({ item, first }: { item: OutboxItem; first: boolean }): ReactNode {
+  const live = useRealtime();
+  return (
+    <OnItsWay
+      first={first} failed={item.state === "failed"} code={item.code} share={null}
+      onRetry={() => void live.retry(item.client_id)} onDiscard={() => void live.discard(item.client_id)}
+    >
+      <Parts parts={item.parts} />
+    </OnItsWay>
+  );
+}
+
+/** Pictures and recordings that are still on this device are shown from it. */
+export function WaitingBubble({ item, first }: { item: Waiting; first: boolean }): ReactNode {
+  const { queue } = useWaiting(item.conversation_id);
+  const [share, setShare] = useState(0);
+  useEffect(() => queue.subscribe(() => setShare(queue.progressOf(item.client_id))), [item.client_id, queue]);
+  return (
+    <OnItsWay
+      first={first} failed={item.state === "failed"} code={item.code} share={share}
+      onRetry={() => void queue.retry(item.client_id)} onDiscard={() => void queue.discard(item.client_id)}
+    >
+      <Pieces pieces={item.pieces} />
+    </OnItsWay>
+  );
+}
+
+function Pieces({ pieces }: { pieces: readonly Piece[] }): ReactNode {
+  const t = useTranslate();
+  const [urls] = useState(() => pieces.map((piece) => (piece.kind === "text" ? "" : URL.createObjectURL(piece.blob))));
+  useEffect(() => () => void setTimeout(() => urls.forEach((url) => URL.revokeObjectURL(url)), KEPT_MS), [urls]);
+  const shown = pieces.map((piece, index) => ({ piece, url: urls[index] ?? "" }));
+  const pictures = shown.filter(({ piece }) => piece.kind === "image");
+  return (
+    <>
+      {shown.map(({ piece }, index) => piece.kind === "text" && <p key={index} className="yz-bubble__text">{piece.text}</p>)}
+      {pictures.length > 0 && (
+        <div className="yz-bubble__pictures" data-count={Math.min(3, pictures.length)}>
+          {pictures.map(({ url }) => <span key={url} className="yz-picture"><img src={url} alt={t("chat.image")} /></span>)}
+        </div>
+      )}
+      {shown.map(({ piece, url }) => piece.kind === "voice" && <VoicePlayer key={url} url={url} blob={piece.blob} durationMs={piece.durationMs} />)}
+    </>
+  );
+}
+
+/** Development mounts twice: an address must outlive the first unmount. */
+const KEPT_MS = 60_000;

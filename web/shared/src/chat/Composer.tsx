@@ -1,20 +1,23 @@
-import { type ChangeEvent, type KeyboardEvent, type ReactNode, useEffect, useRef } from "react";
-import { useExplain, useRealtime, useTranslate } from "../react/context";
-import { ApiError } from "../api/errors";
-import type { Part } from "../socket/outbox";
-import { type DraftFile, type DraftHolder, MOST_LETTERS, partsOf, useDraft } from "./draft";
-import { Icon } from "./icons";
+import { type ChangeEvent, type KeyboardEvent, type ReactNode, useEffect, useRef, useState } from "react";
+import { useRealtime, useTranslate } from "../react/context";
+import { type DraftFile, type DraftHolder, MOST_LETTERS, piecesOf, useDraft } from "./draft";
+import { Icon, type IconName } from "./icons";
 import { clock } from "./levels";
+import { PressToSpeak } from "./PressToSpeak";
+import type { Piece } from "./queue";
 import { LONGEST_MS, type Recorder, useRecorder } from "./recorder";
 import { VoicePlayer } from "./Voice";
 
 const TYPING_EVERY_MS = 3_000;
-const PICTURES = "image/jpeg,image/png,image/webp,image/heic,image/heif";
+/** What an `<input type="file">` offers: all kinds of pictures that the server reads. */
+export const PICTURE_TYPES = "image/jpeg,image/png,image/webp,image/heic,image/heif";
 
 interface Props {
   conversationId: string;
   /** Send it. False (a question was answered with no): what was written stays. */
-  onSend: (parts: Part[]) => boolean | Promise<boolean>;
+  onSend: (pieces: Piece[]) => boolean | Promise<boolean>;
+  /** `hold`: a recording is made while a button is held and sent when it is let go, as phones do it. `draft`: it becomes part of the message. */
+  speech?: "hold" | "draft";
   /** More buttons beside those for pictures and voice. */
   tools?: ReactNode;
   /** Above the field: what there is to know before sending. */
@@ -23,22 +26,28 @@ interface Props {
 }
 
 /** Words, pictures and voice of one message. Enter sends where there is a keyboard, Shift+Enter begins a new line. */
-export function Composer({ conversationId, onSend, tools, note, placeholder }: Props): ReactNode {
+export function Composer({ conversationId, onSend, speech = "draft", tools, note, placeholder }: Props): ReactNode {
   const t = useTranslate();
   const live = useRealtime();
   const [draft, holder] = useDraft(conversationId);
-  const recorder = useRecorder(({ blob, durationMs }) => holder.add("voice", blob, durationMs));
+  const [speaking, setSpeaking] = useState(false);
+  const [dropped, setDropped] = useState(false);
+  const recorder = useRecorder(({ blob, durationMs }) => {
+    setDropped(false);
+    if (speech === "draft") holder.add("voice", blob, durationMs);
+    else void onSend([{ kind: "voice", blob, durationMs, media_id: null }]);
+  });
   const field = useRef<HTMLTextAreaElement>(null);
   const file = useRef<HTMLInputElement>(null);
   const typed = useRef(0);
-  const parts = partsOf(draft);
+  const pieces = piecesOf(draft);
 
   useEffect(() => {
     const area = field.current;
     if (area === null) return;
     area.style.height = "auto";
     area.style.height = `${String(Math.min(area.scrollHeight + 2, 160))}px`;
-  }, [draft.text]);
+  }, [draft.text, speaking]);
 
   const write = (event: ChangeEvent<HTMLTextAreaElement>): void => {
     holder.setText(event.target.value);
@@ -51,8 +60,8 @@ export function Composer({ conversationId, onSend, tools, note, placeholder }: P
     event.target.value = "";
   };
   const send = async (): Promise<void> => {
-    if (parts === null) return;
-    if (await onSend(parts)) holder.clear();
+    if (pieces === null) return;
+    if (await onSend(pieces)) holder.clear();
     field.current?.focus();
   };
   const keys = (event: KeyboardEvent): void => {
@@ -70,35 +79,41 @@ export function Composer({ conversationId, onSend, tools, note, placeholder }: P
         </ul>
       )}
       {recorder.problem !== null && <p className="yz-composer__problem" role="alert">{t(`chat.record.${recorder.problem}`)}</p>}
-      {recorder.state === "idle" ? (
-        <div className="yz-composer__row">
+      {dropped && recorder.state === "idle" && <p className="yz-composer__dropped" role="status">{t("chat.speak.dropped")}</p>}
+      {recorder.state === "idle" || speech === "hold" ? (
+        <div className="yz-composer__row" data-speech={speech}>
           <div className="yz-composer__tools">
-            <input ref={file} type="file" accept={PICTURES} multiple hidden onChange={choose} data-testid="picture-input" />
-            <button type="button" className="yz-tool" disabled={holder.room() <= 0} onClick={() => file.current?.click()} aria-label={t("chat.addImage")} title={t("chat.addImage")}><Icon name="image" /></button>
-            <button type="button" className="yz-tool" disabled={holder.room() <= 0} onClick={recorder.start} aria-label={t("chat.addVoice")} title={t("chat.addVoice")}><Icon name="voice" /></button>
+            <input ref={file} type="file" accept={PICTURE_TYPES} multiple hidden onChange={choose} data-testid="picture-input" />
+            {speech === "hold"
+              ? <ToolButton name={t(speaking ? "chat.keyboard" : "chat.speak")} icon={speaking ? "keyboard" : "voice"} onClick={() => { setSpeaking(!speaking); setDropped(false); }} />
+              : <ToolButton name={t("chat.addVoice")} icon="voice" disabled={holder.room() <= 0} onClick={recorder.start} />}
+            <ToolButton name={t("chat.addImage")} icon="image" disabled={holder.room() <= 0} onClick={() => file.current?.click()} />
             {tools}
           </div>
-          <textarea
-            ref={field} className="yz-composer__field" rows={1} value={draft.text} maxLength={MOST_LETTERS} onChange={write} onKeyDown={keys}
-            aria-label={t("chat.write")} placeholder={placeholder ?? t("chat.write.placeholder")}
-          />
-          <button type="submit" className="yz-composer__send" disabled={parts === null} aria-label={t("chat.send")} title={t("chat.send")}><Icon name="send" /></button>
+          {speaking ? <PressToSpeak recorder={recorder} onDropped={() => setDropped(true)} /> : (
+            <textarea
+              ref={field} className="yz-composer__field" rows={1} value={draft.text} maxLength={MOST_LETTERS} onChange={write} onKeyDown={keys}
+              aria-label={t("chat.write")} placeholder={placeholder ?? t("chat.write.placeholder")}
+            />
+          )}
+          {(!speaking || draft.files.length > 0) && (
+            <button type="submit" className="yz-composer__send" disabled={pieces === null} aria-label={t("chat.send")} title={t("chat.send")}><Icon name="send" /></button>
+          )}
         </div>
       ) : <RecordingBar recorder={recorder} />}
     </form>
   );
 }
 
+function ToolButton({ name, icon, disabled = false, onClick }: { name: string; icon: IconName; disabled?: boolean; onClick: () => void }): ReactNode {
+  return <button type="button" className="yz-tool" disabled={disabled} onClick={onClick} aria-label={name} title={name}><Icon name={icon} /></button>;
+}
+
 function FileView({ file, holder }: { file: DraftFile; holder: DraftHolder }): ReactNode {
   const t = useTranslate();
-  const explain = useExplain();
   return (
-    <div className="yz-file" data-kind={file.kind} data-state={file.state}>
+    <div className="yz-file" data-kind={file.kind}>
       {file.kind === "image" ? <img src={file.url} alt={t("chat.image")} /> : <VoicePlayer url={file.url} blob={file.blob} durationMs={file.durationMs} />}
-      {file.state === "uploading" && <span className="yz-file__state" role="status">{t("chat.uploading")}…</span>}
-      {file.state === "failed" && (
-        <button type="button" className="yz-file__state" onClick={() => holder.retry(file.id)} title={explain(new ApiError(file.code ?? "unknown", "invalid"))}>{t("chat.upload.failed")}</button>
-      )}
       <button type="button" className="yz-file__remove" onClick={() => holder.remove(file.id)} aria-label={t("chat.remove")}><Icon name="close" /></button>
     </div>
   );

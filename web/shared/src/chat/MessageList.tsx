@@ -1,10 +1,12 @@
-import { type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { type ReactNode, memo, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { usePreferences, useRealtime, useRuntime, useTranslate } from "../react/context";
 import type { Message } from "../socket/conversation";
 import type { Conversation } from "../socket/realtime";
-import { Bubble, PendingBubble } from "./Bubble";
+import { Bubble, PendingBubble, WaitingBubble } from "./Bubble";
+import { type CardAction, CardView } from "./Card";
 import { Icon } from "./icons";
+import { useWaiting } from "./queue";
 import { type Row, mayRecall, rowsOf } from "./rows";
 
 export const RECALL_MS = 2 * 60_000;
@@ -16,8 +18,11 @@ interface Props {
   /** How long a message may be taken back; null where this account's never can. The server has the last word. */
   recallMs?: number | null;
   onRecall: (message: Message) => void;
-  /** What else can be done with a message, such as keeping it. */
-  actions?: (message: Message, own: boolean) => ReactNode;
+  /** What else can be done with a message, such as keeping it. Best one that stays the same function. */
+  actions?: ((message: Message, own: boolean) => ReactNode) | undefined;
+  cardAction?: CardAction | undefined;
+  /** Ask for a rating where the log does: for the patient. */
+  asksForRating?: boolean;
   /** Before the first message when all are here. */
   head?: ReactNode;
   /** A picture laid over all of it, repeated: the mark of who looks. */
@@ -25,12 +30,16 @@ interface Props {
 }
 
 /** A conversation from its beginning to now; only what is near the window is in the page. Stays at the end while one is there. */
-export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, onRecall, actions, head, mark }: Props): ReactNode {
+export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, onRecall, actions, cardAction, asksForRating = false, head, mark }: Props): ReactNode {
   const { log, pending, typing } = conversation;
   const t = useTranslate();
   const live = useRealtime();
   const { clock } = useRuntime();
-  const rows = useMemo(() => rowsOf(log, pending, ownAccountId), [log, pending, ownAccountId]);
+  const { waiting } = useWaiting(log.conversationId);
+  const readTo = useReadTo(conversation.log, ownAccountId);
+  const rows = useMemo(
+    () => rowsOf(log, pending, ownAccountId, { waiting, readTo, asksForRating }), [log, pending, ownAccountId, waiting, readTo, asksForRating],
+  );
   const pictures = useMemo(() => picturesOf(rows), [rows]);
   const [older, setOlder] = useState(false); // history is being put in front: keep the place from the end
   const [behind, setBehind] = useState(false); // not at the end
@@ -43,7 +52,7 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
   const place = useRef({ top: 0, height: 0 });
   const told = useRef({ id: "", seq: 0 });
   const last = rows.at(-1);
-  const ownLast = last?.kind === "pending";
+  const ownLast = last?.kind === "pending" || last?.kind === "waiting";
   const typist = typing.find((id) => id !== ownAccountId);
 
   useEffect(() => {
@@ -70,15 +79,20 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
   const known = readUpTo(log, ownAccountId);
   useEffect(() => {
     const seen = (): void => {
-      if (document.visibilityState !== "visible" || unseen <= Math.max(known, told.current.id === id ? told.current.seq : 0)) return;
+      if (behind || document.visibilityState !== "visible" || unseen <= Math.max(known, told.current.id === id ? told.current.seq : 0)) return;
       told.current = { id, seq: unseen }; // once each: one's own mark comes back only with the next sync
       live.markRead(id);
     };
     seen();
     document.addEventListener("visibilitychange", seen);
     return () => document.removeEventListener("visibilitychange", seen);
-  }, [live, id, unseen, known]);
+  }, [live, id, unseen, known, behind]);
 
+  const recall = useRef(onRecall);
+  useEffect(() => {
+    recall.current = onRecall;
+  }, [onRecall]);
+  const take = useCallback((message: Message) => recall.current(message), []);
   const loadOlder = async (): Promise<void> => {
     if (older || log.first <= 1) return;
     setOlder(true);
@@ -112,12 +126,15 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
               : head}
             {rows.length === 0 && <p className="yz-tombstone">{t("chat.empty")}</p>}
           </div>
-          <Virtualizer ref={list} scrollRef={frame} shift={older} bufferSize={400} startMargin={margin}>
-            {rows.map((row) => (
+          <Virtualizer ref={list} scrollRef={frame} shift={older} bufferSize={600} startMargin={margin} data={rows}>
+            {(row) => (
               <div key={row.key} className="yz-chat__row">
-                <RowView row={row} pictures={pictures} actions={actions} onRecall={(m) => (recallMs !== null && mayRecall(m, ownAccountId, now, recallMs) ? () => onRecall(m) : null)} />
+                <RowView
+                  row={row} pictures={pictures} actions={actions} cardAction={cardAction} onRecall={take}
+                  recallable={recallMs !== null && row.kind === "message" && mayRecall(row.message, ownAccountId, now, recallMs)}
+                />
               </div>
-            ))}
+            )}
           </Virtualizer>
           <p className="yz-chat__typing" aria-live="polite">{typist === undefined ? "" : t("chat.typing")}</p>
         </div>
@@ -136,14 +153,33 @@ interface RowProps {
   row: Row;
   pictures: readonly string[];
   actions: Props["actions"];
-  onRecall: (message: Message) => (() => void) | null;
+  cardAction: CardAction | undefined;
+  recallable: boolean;
+  onRecall: (message: Message) => void;
 }
 
-function RowView({ row, pictures, actions, onRecall }: RowProps): ReactNode {
-  if (row.kind === "day") return <Day at={row.at} />;
-  if (row.kind === "system") return <SystemLine row={row} />;
-  if (row.kind === "pending") return <PendingBubble item={row.item} first={row.first} />;
-  return <Bubble row={row} pictures={pictures} actions={actions?.(row.message, row.own)} onRecall={onRecall(row.message)} />;
+const RowView = memo(function RowView({ row, pictures, actions, cardAction, recallable, onRecall }: RowProps): ReactNode {
+  const t = useTranslate();
+  switch (row.kind) {
+    case "day": return <Day at={row.at} />;
+    case "unread": return <p className="yz-chat__unread"><span>{t("chat.unread")}</span></p>;
+    case "system": return <SystemLine row={row} cardAction={cardAction} />;
+    case "pending": return <PendingBubble item={row.item} first={row.first} />;
+    case "waiting": return <WaitingBubble item={row.item} first={row.first} />;
+    case "message": return (
+      <Bubble row={row} pictures={pictures} actions={actions?.(row.message, row.own)} cardAction={cardAction} onRecall={recallable ? onRecall : null} />
+    );
+  }
+});
+
+/** Where reading had come to when this conversation was opened; null where nothing was new. Known with the first sync. */
+function useReadTo(log: Conversation["log"], own: string): number | null {
+  const [opened, setOpened] = useState<{ id: string; readTo: number | null } | null>(null);
+  if (opened?.id !== log.conversationId && log.open !== null && log.seq > 0) {
+    const readTo = log.receipts[own]?.read_seq ?? 0;
+    setOpened({ id: log.conversationId, readTo: log.unread > 0 && readTo > 0 ? readTo : null });
+  }
+  return opened?.id === log.conversationId ? opened.readTo : null;
 }
 
 function Day({ at }: { at: string }): ReactNode {
@@ -157,10 +193,13 @@ function Day({ at }: { at: string }): ReactNode {
   return <p className="yz-chat__day"><time dateTime={at}>{name}</time></p>;
 }
 
-function SystemLine({ row }: { row: Extract<Row, { kind: "system" }> }): ReactNode {
+function SystemLine({ row, cardAction }: { row: Extract<Row, { kind: "system" }>; cardAction: CardAction | undefined }): ReactNode {
   const t = useTranslate();
-  const { event } = row;
+  const { event, message } = row;
+  const card = message.parts.find((part) => part.kind === "card");
+  if (card !== undefined) return <div className="yz-chat__card"><CardView card={card} action={cardAction} /></div>;
   if (event.name === "gift") return <p className="yz-chat__system">{t("chat.gift", { count: event.count })}</p>;
+  if (event.name === "settled") return <p className="yz-chat__system">{t(`chat.settled.${event.outcome}`)}</p>;
   if (event.name !== "closed") return <p className="yz-chat__system">{t(`chat.${event.name}`)}</p>;
   return (
     <p className="yz-chat__system" data-closed>

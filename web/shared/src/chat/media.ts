@@ -1,7 +1,7 @@
 /** Pictures and recordings of a conversation: bytes that only this account may have, held while they are shown. */
-import { useEffect, useState } from "react";
-import type { Models } from "../api/client";
+import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 import { useRuntime } from "../react/context";
+import { type Rendition, mediaCacheOf } from "./cache";
 
 export interface HeldMedia {
   url: string | null;
@@ -10,37 +10,12 @@ export interface HeldMedia {
   retry: () => void;
 }
 
-const NOTHING = { url: null, blob: null, failed: false } as const;
-
-/** `mediaId` null: nothing is asked for (yet). */
-export function useHeldMedia(mediaId: string | null, rendition: Models["LinkRequest"]["rendition"] = null): HeldMedia {
+export function useHeldMedia(mediaId: string, rendition: Rendition = null): HeldMedia {
   const { api } = useRuntime();
+  const cache = mediaCacheOf(api);
   const [attempt, setAttempt] = useState(0);
-  const [held, setHeld] = useState<Omit<HeldMedia, "retry">>(NOTHING);
-  useEffect(() => {
-    if (mediaId === null) return undefined;
-    const gone = new AbortController();
-    let made: string | null = null;
-    const load = async (): Promise<void> => {
-      const link = await api.call("create_media_link", { path: { media_id: mediaId }, body: { rendition }, signal: gone.signal });
-      const blob = await api.bytes(link.url, { signal: gone.signal });
-      gone.signal.throwIfAborted();
-      made = URL.createObjectURL(blob);
-      setHeld({ url: made, blob, failed: false });
-    };
-    load().catch(() => {
-      if (!gone.signal.aborted) setHeld({ ...NOTHING, failed: true });
-    });
-    return () => {
-      gone.abort();
-      if (made !== null) URL.revokeObjectURL(made);
-      setHeld(NOTHING);
-    };
-  }, [api, mediaId, rendition, attempt]);
-  return { ...held, retry: () => setAttempt(attempt + 1) };
-}
-
-/** The kind of sound that this browser plays. */
-export function playable(): "opus" | "m4a" {
-  return document.createElement("audio").canPlayType('audio/ogg; codecs="opus"') === "" ? "m4a" : "opus";
+  const shown = useSyncExternalStore(cache.subscribe, useCallback(() => cache.get(mediaId, rendition), [cache, mediaId, rendition]));
+  useEffect(() => cache.hold(mediaId, rendition), [cache, mediaId, rendition, attempt]);
+  const here = shown.state === "there" ? shown : { url: null, blob: null };
+  return { url: here.url, blob: here.blob, failed: shown.state === "failed", retry: () => setAttempt(attempt + 1) };
 }

@@ -4,6 +4,7 @@
  */
 import type { Log, Message } from "../socket/conversation";
 import type { OutboxItem } from "../socket/outbox";
+import type { Waiting } from "./queue";
 
 /** How far an own message has come. */
 export type Progress = "sent" | "delivered" | "read";
@@ -12,6 +13,8 @@ export type SystemEvent =
   | { name: "opened" }
   | { name: "gift"; count: number }
   | { name: "referred" }
+  /** The money moved: `refund` back to the patient, `earned` to the doctor, when the consult may be rated. */
+  | { name: "settled"; outcome: "refund" | "earned" }
   /** `reason`: the doctor's own words where they gave the order back. */
   | { name: "closed"; cause: string; reason: string | null };
 
@@ -27,11 +30,24 @@ export type Row =
       /** What this one corrects, where that is still here. */
       corrects: Message | null;
     }
-  | { kind: "pending"; key: string; item: OutboxItem; first: boolean };
+  /** What follows was new when this conversation was opened. */
+  | { kind: "unread"; key: string }
+  | { kind: "pending"; key: string; item: OutboxItem; first: boolean }
+  | { kind: "waiting"; key: string; item: Waiting; first: boolean };
+
+export interface Besides {
+  /** Files of these are not on the server yet. */
+  waiting?: readonly Waiting[];
+  /** The last number that had been read when this was opened; null where nothing was new. */
+  readTo?: number | null;
+  /** Whether to ask for a rating where the log does. */
+  asksForRating?: boolean;
+}
 
 const GROUP_MS = 5 * 60_000;
 
-export function rowsOf(log: Log, pending: readonly OutboxItem[], ownAccountId: string): Row[] {
+export function rowsOf(log: Log, pending: readonly OutboxItem[], ownAccountId: string, besides: Besides = {}): Row[] {
+  const { waiting = [], readTo = null, asksForRating = false } = besides;
   const others = Object.values(log.receipts).filter((receipt) => receipt.account_id !== ownAccountId);
   const lowest = (mark: "delivered_seq" | "read_seq"): number => (others.length === 0 ? 0 : Math.min(...others.map((each) => each[mark])));
   const delivered = lowest("delivered_seq");
@@ -41,21 +57,28 @@ export function rowsOf(log: Log, pending: readonly OutboxItem[], ownAccountId: s
   const rows: Row[] = [];
   let day = "";
   let before: Message | null = null;
+  let marked = readTo === null;
   for (const message of log.messages) {
-    if (message.kind === "recall" || message.kind === "settled") continue; // a recall shows where the recalled one was
+    if (message.kind === "recall") continue; // it shows where the recalled one was
+    const event = eventOf(message);
+    if (event?.name === "settled" && event.outcome === "earned" && !asksForRating) continue;
     const at = new Date(message.sent_at);
     if (at.toDateString() !== day) {
       day = at.toDateString();
       rows.push({ kind: "day", key: `day-${String(message.seq)}`, at: message.sent_at });
       before = null;
     }
-    const event = eventOf(message);
     if (event !== null) {
       rows.push({ kind: "system", key: `s-${String(message.seq)}`, message, event });
       before = null;
       continue;
     }
     const own = message.sender.account_id === ownAccountId;
+    if (!marked && readTo !== null && message.seq > readTo && !own) {
+      rows.push({ kind: "unread", key: "unread" });
+      marked = true;
+      before = null;
+    }
     const progress: Progress = read >= message.seq ? "read" : delivered >= message.seq ? "delivered" : "sent";
     rows.push({
       kind: "message", key: `m-${String(message.seq)}`, message, own, progress, first: !follows(before, message),
@@ -69,9 +92,16 @@ export function rowsOf(log: Log, pending: readonly OutboxItem[], ownAccountId: s
       before = null;
     }
   }
-  pending.forEach((item, index) => {
-    const first = index === 0 && before?.sender.account_id !== ownAccountId;
-    rows.push({ kind: "pending", key: `p-${item.client_id}`, item, first });
+  // Shown once, whichever of the three places it is in; the key stays while it goes from one to the next.
+  const here = new Set(log.messages.map((message) => message.client_id));
+  const fresh = pending.filter((item) => !here.has(item.client_id));
+  const sending = new Set(fresh.map((item) => item.client_id));
+  const begins = before?.sender.account_id !== ownAccountId;
+  fresh.forEach((item, index) => {
+    rows.push({ kind: "pending", key: `p-${item.client_id}`, item, first: begins && index === 0 });
+  });
+  waiting.filter((item) => !here.has(item.client_id) && !sending.has(item.client_id)).forEach((item, index) => {
+    rows.push({ kind: "waiting", key: `p-${item.client_id}`, item, first: begins && fresh.length === 0 && index === 0 });
   });
   return rows;
 }
@@ -92,6 +122,8 @@ function eventOf(message: Message): SystemEvent | null {
       return { name: "gift", count: Number(data["count"] ?? 1) };
     case "referred":
       return { name: "referred" };
+    case "settled":
+      return { name: "settled", outcome: data["outcome"] === "refund" ? "refund" : "earned" };
     case "closed": {
       const reason = data["reason"];
       const own = typeof reason === "string" && reason !== message.closes ? reason : null;

@@ -1,10 +1,8 @@
 import { ApiError, useApi, useExplain } from "@yunzhen/shared";
 import { type ChangeEvent, type ReactNode, useEffect, useId, useRef, useState } from "react";
-import { Icon } from "../ui/Icon";
+import { ImageViewer, PICTURE_TYPES, lightened, mediaCacheOf, upload } from "@yunzhen/shared/chat";
+import { Icon } from "./Icon";
 import { useT } from "../words";
-import { Viewer } from "./Viewer";
-import { mediaCache } from "./cache";
-import { lightened, upload } from "./upload";
 
 export interface Chosen {
   key: string;
@@ -14,9 +12,6 @@ export interface Chosen {
   mediaId: string | null;
   error: unknown;
 }
-
-/** What an `<input type="file">` offers: all kinds of pictures that the server reads. */
-export const PICTURE_TYPES = "image/jpeg,image/png,image/webp,image/heic,image/heif";
 
 /** Pictures that are chosen, uploaded at once, shown with how far they are, and taken out again. */
 export function useChosen(most: number): {
@@ -41,7 +36,7 @@ export function useChosen(most: number): {
     put(key, { error: null, share: 0 });
     try {
       const made = await upload(api, await lightened(file), "complaint", (share) => put(key, { share }), stop.signal);
-      mediaCache.keep(made.media_id, "thumbnail", file);
+      mediaCacheOf(api).keep(made.media_id, "thumbnail", file);
       put(key, { mediaId: made.media_id, share: 1 });
     } catch (error) {
       if (!stop.signal.aborted) put(key, { error });
@@ -113,7 +108,7 @@ export function PicturePicker({ chosen, most, onAdd, onRemove, onRetry }: Picker
       {failed !== undefined && (
         <p className="yz-field__error" role="alert">{failed.error instanceof ApiError ? explain(failed.error) : t("picture.failed")}</p>
       )}
-      {looking !== null && <Viewer url={looking} onClose={() => setLooking(null)} />}
+      {looking !== null && <ImageViewer url={looking} onClose={() => setLooking(null)} />}
     </>
   );
 }

@@ -1,5 +1,6 @@
 /** Uploads that say how far they are: `fetch` cannot. */
-import { type Api, ApiError, type Models } from "@yunzhen/shared";
+import type { Api, Models } from "../api/client";
+import { ApiError } from "../api/errors";
 
 export type Uploaded = Models["MediaAnswer"];
 
