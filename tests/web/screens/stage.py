@@ -69,5 +69,5 @@ async def settle(page: Page) -> None:
     """Until nothing loads and nothing moves."""
     await page.wait_for_load_state("networkidle")
     await page.evaluate("() => document.fonts.ready")
-    await page.wait_for_function("() => !document.querySelector('.yz-state[role=status], .ant-spin-spinning')")
+    await page.wait_for_function("() => !document.querySelector('.yz-state[role=status], .ant-spin-spinning, .p-skeleton')")
     await asyncio.sleep(0.25)

@@ -38,3 +38,40 @@ async function page(request) {
 async function asset(request) {
   return (await caches.match(request)) ?? fetch(request);
 }
+
+// A push never holds words of people: our own sentence, how many wait, and what to open.
+addEventListener("push", (event) => {
+  const told = read(event.data);
+  const { order_id: order, kind } = told.extras ?? {};
+  const path = order === undefined ? "notices" : kind === "message" ? `orders/${order}/chat` : `orders/${order}`;
+  const shown = registration.showNotification(told.title ?? "云诊", {
+    body: told.text ?? "", tag: told.collapse, renotify: told.collapse !== undefined, icon: `${HOME}icon-192.png`, badge: `${HOME}icon-192.png`, lang: "zh-CN",
+    data: { path: HOME + path },
+  });
+  event.waitUntil(Promise.all([shown, typeof told.badge === "number" ? badge(told.badge) : undefined]));
+});
+
+function read(data) {
+  try {
+    return data?.json() ?? {};
+  } catch {
+    return {};
+  }
+}
+
+async function badge(count) {
+  await (count > 0 ? navigator.setAppBadge?.(count) : navigator.clearAppBadge?.())?.catch(() => undefined);
+}
+
+// To the page that is open, or to a new one.
+addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(open(event.notification.data?.path ?? HOME));
+});
+
+async function open(path) {
+  const [page] = await clients.matchAll({ type: "window", includeUncontrolled: true }).then((all) => all.filter((each) => new URL(each.url).pathname.startsWith(HOME)));
+  if (page === undefined) return clients.openWindow(path);
+  await page.focus();
+  return page.navigate(path).catch(() => clients.openWindow(path));
+}

@@ -16,6 +16,7 @@ const Pay = lazy(() => import("./screens/Pay"));
 const Orders = lazy(() => import("./screens/Orders"));
 const Order = lazy(() => import("./screens/Order"));
 const Chat = lazy(() => import("./screens/Chat"));
+const Search = lazy(() => import("./screens/Search"));
 const Rate = lazy(() => import("./screens/Rate"));
 const RecordViews = lazy(() => import("./screens/RecordViews"));
 const Notices = lazy(() => import("./screens/Notices"));
@@ -45,6 +46,7 @@ export function App(): ReactNode {
           <Route path="doctors" element={<Doctors />} />
           <Route path="doctors/:id" element={<Doctor />} />
           <Route path="doctors/:id/order" element={<NewOrder />} />
+          <Route path="search" element={<Search />} />
           <Route path="orders/:id" element={<Order />} />
           <Route path="orders/:id/pay" element={<Pay />} />
           <Route path="orders/:id/chat" element={<Chat />} />

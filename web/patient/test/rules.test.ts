@@ -3,6 +3,8 @@ import { isKept } from "../src/offline/copies";
 import { mayCancel, mayRate, repliesLeft, timeline } from "../src/orders/state";
 import { type PatientForm, check, dayInChina, isMinor, isResidentNumber, needsGuardian } from "../src/patients";
 import type { Order } from "../src/queries";
+import { bodyOf, bytesOf } from "../src/push";
+import { around, searchable } from "../src/search";
 import { walletAddress } from "../src/screens/Pay";
 
 function order(more: Partial<Order> = {}): Order {
@@ -78,4 +80,25 @@ it("only lists and orders that loaded are kept for reading offline, never looks 
 it("a payment leads only to a web address", () => {
   expect(walletAddress({ params: { h5_url: "https://pay.example/x" } })).toBe("https://pay.example/x");
   expect([walletAddress({ params: { h5_url: "javascript:alert(1)" } }), walletAddress({ params: {} })]).toEqual([null, null]);
+});
+
+describe("a search", () => {
+  it("shows the words around the first place and marks every one", () => {
+    expect(around("您好，请复查血常规，复查后告诉我", "复查")).toEqual([
+      { text: "您好，请", found: false }, { text: "复查", found: true }, { text: "血常规，", found: false }, { text: "复查", found: true }, { text: "后告诉我", found: false },
+    ]);
+    const long = around(`${"前".repeat(40)}Fever${"后".repeat(200)}`, "fever");
+    expect([long[0]!.text, long[1], long[2]!.text.endsWith("…")]).toEqual([`…${"前".repeat(16)}`, { text: "Fever", found: true }, true]);
+  });
+
+  it("takes two characters side by side, as the server does", () => {
+    expect(["复查", "a1", "膝", "a b", "，。"].map(searchable)).toEqual([true, true, false, false, false]);
+  });
+});
+
+it("a browser's subscription goes to the server with its keys, or not at all", () => {
+  const keys = { p256dh: "p", auth: "a" };
+  expect(bodyOf({ endpoint: "https://push.example/1", keys })).toEqual({ subscription: { channel: "web", endpoint: "https://push.example/1", keys } });
+  expect(bodyOf({ endpoint: "https://push.example/1" })).toBeNull();
+  expect([...bytesOf("-_8")]).toEqual([251, 255]);
 });

@@ -1,7 +1,8 @@
 import { ApiError, type Message, format, useConversation, useExplain, usePreferences, useRealtime, useSession } from "@yunzhen/shared";
 import { type CardPart, Composer, MessageList, Picture, textOf, useSend } from "@yunzhen/shared/chat";
 import { type ReactNode, useCallback, useState } from "react";
-import { Link, useParams } from "react-router";
+import { Link, useParams, useSearchParams } from "react-router";
+import { ReferralCard } from "../orders/Referral";
 import { isOpen, mayRate, repliesLeft } from "../orders/state";
 import { type Order, useOrder } from "../queries";
 import { ButtonRow, Skeleton } from "../ui/bits";
@@ -24,7 +25,7 @@ export default function Chat(): ReactNode {
     <Page
       fixed up={`/orders/${id}`} title={order?.doctor.name ?? t("chat.title")}
       subtitle={order && `${order.doctor.title} · ${order.doctor.department}`}
-      action={<Link className="p-iconbutton" to={`/orders/${id}`} aria-label={t("chat.details")}><Icon name="inbox" /></Link>}
+      action={<Link className="p-header__link" to={`/orders/${id}`} aria-label={t("chat.details")}>{t("chat.details.short")}</Link>}
     >
       <Loaded query={query}>{(found) => <Talk order={found} />}</Loaded>
     </Page>
@@ -40,6 +41,8 @@ function Talk({ order }: { order: Order }): ReactNode {
   const { log, pending, error } = conversation;
   const send = useSend(id);
   const recall = useRecall();
+  const [search] = useSearchParams();
+  const found = /^[1-9][0-9]{0,6}$/.test(search.get("seq") ?? "") ? Number(search.get("seq")) : null;
   const [menu, setMenu] = useState<Message | null>(null);
   const actions = useCallback((message: Message) => <MoreButton message={message} onOpen={setMenu} />, []);
   const cardAction = useCallback((card: CardPart) => (card.card === "rating" ? <RateLink order={order} /> : null), [order]);
@@ -48,7 +51,7 @@ function Talk({ order }: { order: Order }): ReactNode {
     <>
       <Standing order={order} />
       <MessageList
-        conversation={conversation} ownAccountId={me} head={<Opened order={order} />} actions={actions} cardAction={cardAction}
+        conversation={conversation} ownAccountId={me} head={<><ReferralCard order={order} /><Opened order={order} /></>} find={found} actions={actions} cardAction={cardAction}
         asksForRating={mayRate(order)} onRecall={(message) => void recall(message)}
       />
       {isOpen(order) && log.open !== false

@@ -11,8 +11,15 @@ import { useTellFailure } from "../ui/toast";
 import { type Key, useT } from "../words";
 import { closeKey } from "./Order";
 
-const ICONS: Partial<Record<Notice["kind"], IconName>> = { replied: "chat", replies_gifted: "gift", refunded: "card", order_closed: "check", time_left: "clock" };
-const OWN: readonly Notice["kind"][] = ["replied", "replies_gifted", "order_closed", "order_reopened", "refunded"];
+const ICONS: Partial<Record<Notice["kind"], IconName>> = {
+  replied: "chat", replies_gifted: "gift", refunded: "card", order_closed: "check", order_reopened: "retry", time_left: "clock",
+  referral_accepted: "doctor", order_referred: "doctor", reply_flagged: "alert", critical_value: "alert",
+};
+const OWN: readonly Notice["kind"][] = [
+  "replied", "replies_gifted", "order_closed", "order_reopened", "refunded", "referral_accepted", "order_referred", "reply_flagged",
+];
+/** What these tell of is on the order's page; all else is said in the chat. */
+const ON_ORDER: readonly Notice["kind"][] = ["refunded", "order_closed", "referral_accepted", "reply_flagged"];
 
 export default function Notices(): ReactNode {
   const t = useT();
@@ -54,7 +61,7 @@ function NoticeRow({ notice }: { notice: Notice }): ReactNode {
         () => undefined, // it stays unread
       );
     }
-    if (notice.order_id !== null) await navigate(notice.kind === "refunded" || notice.kind === "order_closed" ? `/orders/${notice.order_id}` : `/orders/${notice.order_id}/chat`);
+    if (notice.order_id !== null) await navigate(ON_ORDER.includes(notice.kind) ? `/orders/${notice.order_id}` : `/orders/${notice.order_id}/chat`);
   };
   return (
     <li>

@@ -3,6 +3,8 @@ import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useRef, useState } from "react";
 import { Link, useParams } from "react-router";
 import { Picture } from "@yunzhen/shared/chat";
+import { Flags } from "../orders/Flags";
+import { ReferralCard } from "../orders/Referral";
 import { type Step, hasChat, isOpen, mayCancel, mayRate, timeline } from "../orders/state";
 import { type Order as OrderModel, useOrder } from "../queries";
 import { Avatar, Card, LinkRow, Switch } from "../ui/bits";
@@ -31,6 +33,7 @@ function Details({ order }: { order: OrderModel }): ReactNode {
   const { language } = usePreferences();
   return (
     <>
+      <ReferralCard order={order} />
       <Card className="p-state">
         <p className="p-state__head"><StatusTag order={order} />{isOpen(order) && <Until at={order.deadline_at} />}{order.status === "pending_payment" && <Until at={order.unpaid_until} />}</p>
         <p className="p-state__text">{t(explanation(order), { doctor: order.doctor.name, amount: format.yuan(order.refunded_fen || order.fee_fen) })}</p>
@@ -57,6 +60,7 @@ function Details({ order }: { order: OrderModel }): ReactNode {
           <dt>{t("order.created")}</dt><dd>{format.exactly(order.created_at, language)}</dd>
         </dl>
       </Card>
+      <Flags order={order} />
       {hasChat(order) && <Privacy order={order} />}
       {order.rating !== null && <Rated order={order} />}
       {mayCancel(order) && <Cancel order={order} />}
@@ -177,7 +181,7 @@ function Cancel({ order }: { order: OrderModel }): ReactNode {
       {asking && (
         <Confirm
           danger busy={busy} title={t("cancel.title")} text={t(order.paid_at === null ? "cancel.text.unpaid" : "cancel.text", { amount: format.yuan(order.fee_fen) })}
-          confirm={t("cancel.confirm")} onConfirm={() => void cancel()} onClose={() => setAsking(false)}
+          confirm={t("cancel.confirm")} dismiss={t("cancel.not")} onConfirm={() => void cancel()} onClose={() => setAsking(false)}
         />
       )}
     </>

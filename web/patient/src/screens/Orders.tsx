@@ -3,6 +3,7 @@ import { Link, useSearchParams } from "react-router";
 import { STATUSES } from "../orders/state";
 import { useOrders } from "../queries";
 import { Blank } from "../ui/bits";
+import { Icon } from "../ui/Icon";
 import { OrderCard } from "../ui/OrderCard";
 import { Page } from "../ui/Page";
 import { PagedList } from "../ui/paged";
@@ -15,7 +16,7 @@ export default function Orders(): ReactNode {
   const query = useOrders(status);
   const chips = [null, ...STATUSES];
   return (
-    <Page title={t("orders.title")} up={null}>
+    <Page title={t("orders.title")} up={null} action={<Link className="p-iconbutton" to="/search" aria-label={t("search.title")}><Icon name="search" /></Link>}>
       <div className="p-chips" role="group" aria-label={t("orders.status")}>
         {chips.map((each) => (
           <button

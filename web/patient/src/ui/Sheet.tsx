@@ -47,19 +47,21 @@ interface ConfirmProps {
   title: string;
   text: ReactNode;
   confirm: string;
+  /** What the way back is called, where “cancel” would say the opposite. */
+  dismiss?: string;
   danger?: boolean;
   busy?: boolean;
   onConfirm: () => void;
   onClose: () => void;
 }
 
-export function Confirm({ title, text, confirm, danger = false, busy = false, onConfirm, onClose }: ConfirmProps): ReactNode {
+export function Confirm({ title, text, confirm, dismiss, danger = false, busy = false, onConfirm, onClose }: ConfirmProps): ReactNode {
   const t = useT();
   return (
     <Sheet title={title} onClose={onClose}>
       <p className="p-sheet__text">{text}</p>
       <div className="p-buttons">
-        <button type="button" className="yz-button yz-button--quiet" onClick={onClose}>{t("common.cancel")}</button>
+        <button type="button" className="yz-button yz-button--quiet" onClick={onClose}>{dismiss ?? t("common.cancel")}</button>
         <button type="button" className={danger ? "yz-button p-danger" : "yz-button"} disabled={busy} onClick={onConfirm}>{confirm}</button>
       </div>
     </Sheet>

@@ -103,7 +103,15 @@ export function Choice<T extends string>({ label, value, options, onChange }: Ch
   );
 }
 
-export function Switch({ label, note, checked, onChange }: { label: string; note?: string; checked: boolean; onChange: (on: boolean) => void }): ReactNode {
+interface SwitchProps {
+  label: string;
+  note?: string;
+  checked: boolean;
+  disabled?: boolean;
+  onChange: (on: boolean) => void;
+}
+
+export function Switch({ label, note, checked, disabled = false, onChange }: SwitchProps): ReactNode {
   const id = useId();
   return (
     <div className="p-row">
@@ -112,7 +120,7 @@ export function Switch({ label, note, checked, onChange }: { label: string; note
         {note !== undefined && <span className="p-row__note" id={`${id}-note`}>{note}</span>}
       </span>
       <input
-        id={id} className="p-switch" type="checkbox" role="switch" checked={checked} aria-describedby={note === undefined ? undefined : `${id}-note`}
+        id={id} className="p-switch" type="checkbox" role="switch" checked={checked} disabled={disabled} aria-describedby={note === undefined ? undefined : `${id}-note`}
         onChange={(event) => onChange(event.target.checked)}
       />
     </div>

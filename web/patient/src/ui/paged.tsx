@@ -40,11 +40,15 @@ export function PagedList<T>({ query, empty, children, className = "p-list" }: L
     watcher.observe(here);
     return () => watcher.disconnect();
   }, [fetchNextPage, hasNextPage]);
-  if (query.data === undefined) {
+  const items = query.data?.pages.flatMap((page) => page.items) ?? [];
+  const none = query.data !== undefined && items.length === 0;
+  useEffect(() => {
+    if (none && hasNextPage && !isFetchingNextPage) void fetchNextPage(); // an empty page need not be the last
+  }, [none, hasNextPage, isFetchingNextPage, fetchNextPage]);
+  if (query.data === undefined || (none && hasNextPage)) {
     return query.error ? <Trouble error={query.error} onRetry={() => void query.refetch()} /> : <Skeleton label={t("common.loading")} />;
   }
-  const items = query.data.pages.flatMap((page) => page.items);
-  if (items.length === 0) return empty;
+  if (none) return empty;
   return (
     <>
       <ul className={className}>{items.map(children)}</ul>

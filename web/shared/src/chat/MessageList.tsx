@@ -23,6 +23,8 @@ interface Props {
   cardAction?: CardAction | undefined;
   /** Ask for a rating where the log does: for the patient. */
   asksForRating?: boolean;
+  /** A number to bring into sight and mark, however far back it is. */
+  find?: number | null;
   /** Before the first message when all are here. */
   head?: ReactNode;
   /** A picture laid over all of it, repeated: the mark of who looks. */
@@ -30,7 +32,7 @@ interface Props {
 }
 
 /** A conversation from its beginning to now; only what is near the window is in the page. Stays at the end while one is there. */
-export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, onRecall, actions, cardAction, asksForRating = false, head, mark }: Props): ReactNode {
+export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, onRecall, actions, cardAction, asksForRating = false, find = null, head, mark }: Props): ReactNode {
   const { log, pending, typing } = conversation;
   const t = useTranslate();
   const live = useRealtime();
@@ -48,7 +50,7 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
   const before = useRef<HTMLDivElement>(null);
   const list = useRef<VirtualizerHandle>(null);
   const frame = useRef<HTMLDivElement>(null);
-  const end = useRef(true);
+  const end = useRef(find === null);
   const place = useRef({ top: 0, height: 0 });
   const told = useRef({ id: "", seq: 0 });
   const last = rows.at(-1);
@@ -93,16 +95,22 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
     recall.current = onRecall;
   }, [onRecall]);
   const take = useCallback((message: Message) => recall.current(message), []);
-  const loadOlder = async (): Promise<void> => {
-    if (older || log.first <= 1) return;
+  const loadOlder = useCallback(async (): Promise<boolean> => {
     setOlder(true);
-    try {
-      await live.loadOlder(log.conversationId);
-    } catch {
-      // The button stays and can be pressed again.
-    }
+    const loaded = await live.loadOlder(id).then(() => true, () => false); // the button stays and can be pressed again
     requestAnimationFrame(() => setOlder(false));
-  };
+    return loaded;
+  }, [live, id]);
+  const sought = useRef<number | null>(null);
+  useEffect(() => {
+    if (find === null || sought.current === find || older || log.seq === 0) return;
+    const index = rows.findIndex((row) => row.kind === "message" && row.message.seq === find);
+    if (log.first <= find) {
+      sought.current = find;
+      if (index >= 0) list.current?.scrollToIndex(index, { align: "center" });
+      setBehind(index >= 0);
+    } else void loadOlder().then((loaded) => (sought.current = loaded ? sought.current : find));
+  }, [find, log.first, log.seq, older, rows, loadOlder]);
   const scrolled = (): void => {
     const box = frame.current;
     if (box === null) return;
@@ -113,7 +121,7 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
     else if (place.current.height === height && top < place.current.top) end.current = false;
     place.current = { top, height };
     setBehind(!end.current);
-    if (box.scrollTop < NEAR_PX && log.first > 1) void loadOlder();
+    if (box.scrollTop < NEAR_PX && log.first > 1 && !older) void loadOlder();
   };
   return (
     <div className="yz-chat">
@@ -128,7 +136,7 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
           </div>
           <Virtualizer ref={list} scrollRef={frame} shift={older} bufferSize={600} startMargin={margin} data={rows}>
             {(row) => (
-              <div key={row.key} className="yz-chat__row">
+              <div key={row.key} className="yz-chat__row" data-found={find !== null && row.kind === "message" && row.message.seq === find}>
                 <RowView
                   row={row} pictures={pictures} actions={actions} cardAction={cardAction} onRecall={take}
                   recallable={recallMs !== null && row.kind === "message" && mayRecall(row.message, ownAccountId, now, recallMs)}

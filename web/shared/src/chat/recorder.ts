@@ -92,18 +92,21 @@ export function useRecorder(onRecorded: (recording: Recording) => void): Recorde
       setElapsed(performance.now() - startedAt);
       if (performance.now() - startedAt >= LONGEST_MS - 200) end(true);
     }, 150);
-    take.current = { media, stream, sound, startedAt, timer, keep: false };
+    const made: Take = { media, stream, sound, startedAt, timer, keep: false };
+    take.current = made;
     media.ondataavailable = (event) => chunks.push(event.data);
     media.onstop = () => {
-      const { keep } = take.current ?? { keep: false };
-      take.current = null;
+      clearInterval(timer);
       for (const track of stream.getTracks()) track.stop();
       void sound.close();
-      setState("idle");
-      setElapsed(0);
-      setLevels([]);
       const durationMs = performance.now() - startedAt;
-      if (!keep) return;
+      if (take.current === made) {
+        take.current = null; // otherwise the next one has begun
+        setState("idle");
+        setElapsed(0);
+        setLevels([]);
+      }
+      if (!made.keep) return;
       if (durationMs < SHORTEST_MS) setProblem("short");
       else told.current({ blob: new Blob(chunks, { type: media.mimeType.split(";")[0] ?? "" }), durationMs });
     };

@@ -88,6 +88,9 @@ export class Runtime {
       void this.queries.invalidateQueries({ queryKey: ["orders"] });
     });
     for (const event of ["notice", "notices.read"] as const) live.on(event, () => void this.queries.invalidateQueries({ queryKey: ["notices"] }));
+    live.on("notice", ({ order_id }) => {
+      for (const name of ["referrals", "reply-flags"]) void this.queries.invalidateQueries({ queryKey: [name, order_id] });
+    });
     live.on("record.viewed", ({ order_id }) => void this.queries.invalidateQueries({ queryKey: ["record-views", order_id] }));
     let was = true;
     live.subscribe(() => {
