@@ -14,7 +14,6 @@ import asyncio
 import json
 import os
 import platform
-import socket
 import statistics
 import sys
 import tempfile
@@ -28,9 +27,9 @@ import psutil
 import uvloop
 
 from bench.load import Pair, Talk, connect_many, connect_pairs, hang_up, latency_at, stop, talk_for
-from bench.product import cpu_seconds, make_pairs, pin, running_product
+from bench.product import cpu_seconds, free_port, make_pairs, pin, running_product
 
-_WARM_SECONDS = 3.0
+WARM_SECONDS = 3.0
 _IDLE = 1_000
 _PER_SESSION = 8
 _RATE = 200.0
@@ -64,7 +63,7 @@ async def measure(target: Target, pairs: Sequence[Pair], counts: Sequence[int], 
 
 async def _throughput(target: Target, pairs: Sequence[Pair], seconds: float) -> dict[str, Any]:
     talks: list[tuple[Talk, Any, Any]] = await connect_pairs(target.host, target.port, pairs, f"run{len(pairs):04d}")
-    await talk_for(talks, _WARM_SECONDS)
+    await talk_for(talks, WARM_SECONDS)
     before = {name: cpu_seconds(process) for name, process in _all(target).items()}
     result = await talk_for(talks, seconds)
     spent = {name: cpu_seconds(process) - before[name] for name, process in _all(target).items()}
@@ -120,7 +119,7 @@ def flush_of(folder: Path | None, times: int = 300) -> dict[str, float]:
 
 async def measure_product(counts: Sequence[int], seconds: float, where: Path | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=where) as folder:
-        async with running_product(Path(folder), _free_port(), _free_port(), max(counts)) as running:
+        async with running_product(Path(folder), free_port(), free_port(), max(counts)) as running:
             pairs = await make_pairs(running, max(counts))
             processes = dict(running.processes)
             target = Target(running.host, running.port, processes.pop("serve"), processes)
@@ -128,7 +127,7 @@ async def measure_product(counts: Sequence[int], seconds: float, where: Path | N
 
 
 async def measure_relay(counts: Sequence[int], seconds: float) -> dict[str, Any]:
-    port = _free_port()
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.relay", str(port), stdout=asyncio.subprocess.PIPE
     )
@@ -142,12 +141,6 @@ async def measure_relay(counts: Sequence[int], seconds: float) -> dict[str, Any]
     finally:
         process.terminate()
         await process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def main(arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -61,6 +62,12 @@ def pin(process: psutil.Process, core: int) -> None:
 
 def pin_ourselves() -> None:
     pin(psutil.Process(), _OTHER_CORE)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
