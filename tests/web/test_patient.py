@@ -103,16 +103,19 @@ async def test_what_is_written_without_a_network_is_kept_and_arrives_once(
         await page.wait_for_timeout(2_000)  # what is shown is put aside for reading offline a moment later
         await line.cut()
         await say(page, "第二句")
+        await page.get_by_test_id("picture-input").set_input_files(PICTURE)
+        await say(page, "看图")
         await say(page, "第三句")
-        await expect(page.get_by_text("发送中…")).to_have_count(2)
+        await expect(page.get_by_text("发送中…")).to_have_count(3)
         await page.reload()  # the app opens without a network, with all that was said and written
-        for words in ("第一句", "第二句", "第三句"):
+        for words in ("第一句", "第二句", "看图", "第三句"):
             await expect(page.get_by_text(words)).to_be_visible()
-        await expect(page.get_by_text("发送中…")).to_have_count(2)
+        await expect(page.get_by_text("发送中…")).to_have_count(3)
         await line.mend()
-        await expect(page.get_by_text("已发送")).to_have_count(3, timeout=30_000)
-    said = [entry["parts"][0]["text"] for entry in await pair.log(order["conversation_id"]) if entry["kind"] == "message"]
-    assert said == ["第一句", "第二句", "第三句"]
+        await expect(page.get_by_text("已发送")).to_have_count(4, timeout=30_000)
+    said = [entry["parts"] for entry in await pair.log(order["conversation_id"]) if entry["kind"] == "message"]
+    assert [parts[0]["text"] for parts in said] == ["第一句", "第二句", "看图", "第三句"]
+    assert [part["kind"] for part in said[2]] == ["text", "image"]
 
 
 async def test_a_voice_message_is_spoken_sent_and_played(product: Product, world: World, chrome: Browser, trace: Path) -> None:
@@ -173,23 +176,73 @@ async def test_no_screen_has_a_serious_fault_for_those_who_see_or_move_badly(
 ) -> None:
     phone = new_phone()
     pair = await _pair(world, phone)
-    order = await pair.paid()
+    order, unpaid, handed_over, over = await pair.paid(), await pair.place(), await pair.paid(), await pair.paid()
+    card = {"department": "骨科", "date": "2027-01-05", "period": "morning"}
+    said = {"client_id": uuid.uuid4().hex, "parts": [{"kind": "card", "card": "booking", "data": card}]}
     await pair.reply(order["conversation_id"], "请多喝水。")
+    await pair.doctor.post(f"/conversations/{order['conversation_id']}/messages", said, 201)
+    await pair.doctor.post(f"/orders/{order['id']}/gifts", {"count": 2})
+    await _offered_and_accepted(world, pair, handed_over["id"])
+    await pair.reply(over["conversation_id"], "一周后复查。")
+    await pair.doctor.post(f"/orders/{over['id']}/finish", {})
     screens = ["", "orders", "notices", "me", "doctors", f"doctors/{pair.doctor_id}", f"doctors/{pair.doctor_id}/order"]
+    screens += [f"orders/{order['id']}{more}" for more in ("", "/chat", "/views")]
     screens += [
-        f"orders/{order['id']}",
-        f"orders/{order['id']}/chat",
-        f"orders/{order['id']}/views",
-        "patients",
-        "patients/new",
+        f"orders/{handed_over['id']}",
+        f"orders/{unpaid['id']}/pay",
+        f"orders/{over['id']}/chat",
+        f"orders/{over['id']}/rate",
     ]
-    screens += ["settings", "devices", "password", "nowhere"]
+    screens += ["search?q=多喝水", "search?q=没有", "patients", "patients/new", "settings", "devices", "password", "nowhere"]
     async with visit(chrome, product, trace) as context:
         page = await context.new_page()
+        await page.goto("/patient/")
+        await expect(page.get_by_label("手机号")).to_be_visible()
+        assert await serious(page) == []
         await sign_in(page, product, phone)
         for screen in screens:
             await page.goto(f"/patient/{screen}")
             await expect(page.get_by_role("heading", level=1)).to_be_visible()
             await expect(page.locator(".p-skeleton")).to_have_count(0)
-            assert (screen, await serious(page)) == (screen, [])
+            for scheme in ("light", "dark"):
+                await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+                await expect(page.locator(f"html[data-theme={scheme}]")).to_be_attached()
+                assert (screen, scheme, await serious(page)) == (screen, scheme, [])
             assert (screen, await page.evaluate("() => document.documentElement.scrollWidth")) == (screen, 390)
+
+
+async def _offered_and_accepted(world: World, pair: Pair, order_id: str) -> None:
+    """Another doctor would take it; the patient has not said yet."""
+    other, other_id, _ = await world.new_doctor(name="苏景行")
+    offered = await pair.doctor.post(f"/orders/{order_id}/referrals", {"doctor_id": other_id, "reason": "他专做这个。"}, 201)
+    await other.post(f"/orders/{order_id}/referrals/{offered['id']}/accept", {})
+
+
+async def test_a_patient_finds_what_was_said_and_decides_who_answers(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    phone = new_phone()
+    pair = await _pair(world, phone)
+    asked = await pair.paid(complaint="头晕")
+    await pair.reply(asked["conversation_id"], "清晨量一次血压，记下来。")
+    order = await pair.paid(complaint="甲状腺结节")
+    await _offered_and_accepted(world, pair, order["id"])
+    async with visit(chrome, product, trace) as context:
+        page = await context.new_page()
+        await sign_in(page, product, phone)
+        await page.goto("/patient/search")
+        await page.get_by_role("searchbox").fill("量")
+        await expect(page.get_by_role("heading", name="再多写一个字")).to_be_visible()
+        await page.get_by_role("searchbox").fill("血压")
+        hit = page.get_by_role("link", name=re.compile("清晨量一次血压"))
+        await expect(hit.locator("mark")).to_have_text("血压")
+        await hit.click()
+        await expect(page.locator("[data-found=true]").get_by_text("清晨量一次血压")).to_be_visible()
+        await page.goto("/patient/notices")
+        await page.get_by_role("button", name=re.compile("是否换一位医生")).click()
+        await expect(page.get_by_text("陆远舟的说明：他专做这个。")).to_be_visible()
+        await page.get_by_role("button", name="同意转诊").click()
+        await expect(page.get_by_text("已转给苏景行")).to_be_visible()
+        await expect(page.get_by_role("link", name=re.compile("苏景行"))).to_be_visible()
+        await expect(page.get_by_role("button", name="同意转诊")).to_have_count(0)
+    assert (await pair.patient.get(f"/orders/{order['id']}"))["doctor"]["name"] == "苏景行"

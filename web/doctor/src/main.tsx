@@ -11,7 +11,7 @@ coverWhenHidden();
 const runtime = new Runtime({ app: "doctor", role: "doctor" });
 const root = document.getElementById("root");
 if (root === null) throw new Error("the page has no root");
-/** Native elements of our own look: they are whole by keyboard and to screen readers, which antd-mobile's are not. */
+/** Native elements of our own look: they are whole by keyboard and to screen readers, which phone libraries are not. */
 const Native = ({ children }: { children: ReactNode }): ReactNode => children;
 createRoot(root).render(
   <StrictMode>

@@ -56,6 +56,5 @@ export class PreferenceHolder {
     html.lang = this.current.language;
     html.dataset["theme"] = this.current.dark ? "dark" : "light";
     html.dataset["large"] = String(this.current.large);
-    html.dataset["prefersColorScheme"] = this.current.dark ? "dark" : "light"; // antd-mobile's own dark palette
   }
 }
