@@ -117,11 +117,23 @@ def migrate() -> None:
 
 
 @main.command()
-def restore() -> None:
+def backup(
+    file: Annotated[Path, typer.Argument(help="where it is written; must not exist")],
+) -> None:
+    """Write the whole database, as it is at this instant, into a file; the product may run meanwhile. The key is not in it."""
+    from server.app.commands import make_backup
+
+    _run(make_backup(_settings("backup"), file))
+
+
+@main.command()
+def restore(
+    file: Annotated[Path | None, typer.Argument(help="a file of `backup`, put into the empty database first")] = None,
+) -> None:
     """Say that the database was restored from a backup, before anything is started: devices then fetch anew."""
     from server.app.commands import finish_restore
 
-    _run(finish_restore(_settings("restore")))
+    _run(finish_restore(_settings("restore"), file))
 
 
 @main.command()

@@ -17,16 +17,18 @@ from rich.table import Table
 
 from admin_console.domain.traces import MAX_PICTURE_BYTES, TracedView
 from ehr_view.domain.access import view_text
+from server.app.backup import BackupFailed, load_backup, write_backup
 from server.app.embedded import databases
 from server.app.hl7 import failed_lines, retry_lines
-from server.app.migrations import is_current, raise_epoch
+from server.app.migrations import is_current, migrate, raise_epoch
 from server.app.schemas import schema_files
 from server.app.settings import Settings
 from server.app.wiring import Addresses, Product, product
 from server.kernel.actor import PLATFORM, system_actor
+from server.kernel.clock import SystemClock
 from server.kernel.errors import DomainError
 from server.kernel.money import yuan_text
-from server.kernel.mongo import Database
+from server.kernel.mongo import Database, connect, database
 from server.kernel.settings import without_credentials
 
 _CHINA: Final = timezone(timedelta(hours=8))
@@ -100,13 +102,48 @@ def _warnings(settings: Settings) -> list[str]:
     return found
 
 
-async def finish_restore(settings: Settings) -> int:
-    """Make a restored database known as one: to devices by the epoch, to the follower by forgetting its place."""
+async def make_backup(settings: Settings, file: Path) -> int:
+    """All that the database holds, from one instant."""
+    async with databases(settings) as found:
+        client = connect(found.mongo_url)
+        try:
+            made = await write_backup(database(client), file, SystemClock().now())
+        except (BackupFailed, OSError) as failure:
+            _out.print(f"[red]no backup[/] {failure}")
+            return 1
+        finally:
+            await client.close()
+    _out.print(f"{file}: {made.documents} documents of {made.collections} collections, {made.bytes} bytes, of {made.made_at}")
+    _out.print(f"keep the master key ({settings.key_file}) apart from it: one is nothing without the other")
+    return 0
+
+
+async def finish_restore(settings: Settings, file: Path | None = None) -> int:
+    """Make a restored database known as one: to devices by the epoch, to the follower by forgetting its place. With a file, it
+    is restored from there first."""
+    if file is not None and not await _load(settings, file):
+        return 1
     async with _product(settings) as made:
         epoch = await raise_epoch(made.database, made.clock.now())
         await made.follower.forget()
     _out.print(f"epoch {epoch}: devices fetch anew, and every conversation is compared with what was made from it")
     return 0
+
+
+async def _load(settings: Settings, file: Path) -> bool:
+    """Into an empty database, indexes included."""
+    async with databases(settings) as found:
+        client = connect(found.mongo_url)
+        try:
+            loaded = await load_backup(database(client), file)
+            await migrate(database(client))
+        except (BackupFailed, OSError) as failure:
+            _out.print(f"[red]nothing restored[/] {failure}")
+            return False
+        finally:
+            await client.close()
+    _out.print(f"{loaded.documents} documents of {loaded.collections} collections, of {loaded.made_at}")
+    return True
 
 
 async def verify_money(settings: Settings) -> int:

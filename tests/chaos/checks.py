@@ -159,7 +159,7 @@ async def check_members(stage: Stage) -> Check:
         AsyncMongoClient[dict[str, Any]](f"mongodb://127.0.0.1:{member.port}/?directConnection=true")
         for member in stage.members()
     ]
-    collections = ["log", "ledger", "payments", "refunds"]
+    collections = ["log", "postings", "payments", "refunds"]
     found: list[Any] = []
     for _ in range(100):
         hashes = await asyncio.gather(*(client[DATABASE].command("dbHash", collections=collections) for client in clients))

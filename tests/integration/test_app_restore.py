@@ -1,9 +1,19 @@
-"""What a restored database must say of itself."""
+"""Backups, and what a restored database must say of itself."""
 
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import bson
+import pytest
+
+from server.app.backup import BackupFailed, load_backup, write_backup
 from server.app.migrations import find_epoch, raise_epoch
-from server.kernel.mongo import Database
+from server.kernel.ids import new_id
+from server.kernel.mongo import ALL_HOSPITALS, Database, Document, connect
+from server.kernel.mongo import database as open_database
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
@@ -20,3 +30,102 @@ async def test_the_same_backup_restored_twice_is_two_epochs(database: Database) 
     first = await raise_epoch(database, NOW)
     await database["meta"].delete_one({"_id": "epoch", "hospital_id": "platform"})
     assert await raise_epoch(database, NOW + timedelta(hours=1)) == first + 3600
+
+
+@pytest.fixture
+async def empty(mongo_url: str) -> AsyncIterator[Database]:
+    """A second database, to restore into."""
+    client = connect(mongo_url)
+    name = f"test_{new_id()}"
+    yield open_database(client, name)
+    await client.drop_database(name)
+    await client.close()
+
+
+async def _filled(database: Database) -> dict[str, list[Document]]:
+    """Every kind of value that is stored, more documents than one batch, and an empty collection."""
+    await database["things"].insert_many([{"_id": number, "hospital_id": "default", "at": NOW} for number in range(1_200)])
+    await database["sealed"].insert_one({"_id": b"\0" * 16, "hospital_id": "default", "body": bytes(300_000), "z": 1, "a": 2})
+    await database.create_collection("nothing_yet")
+    return await _all(database)
+
+
+async def _all(database: Database) -> dict[str, list[Document]]:
+    names = sorted(await database.list_collection_names())
+    return {name: await database[name].find({}, sort=[("_id", 1)], comment=ALL_HOSPITALS).to_list() for name in names}
+
+
+async def test_a_backup_put_into_an_empty_database_is_the_same_database(
+    database: Database, empty: Database, tmp_path: Path
+) -> None:
+    there = await _filled(database)
+    file = tmp_path / "yunzhen.backup"
+    made = await write_backup(database, file, NOW)
+    await database["things"].delete_many({"hospital_id": "default"})
+    assert (made.collections, made.documents, made.bytes) == (3, 1_201, file.stat().st_size)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert await load_backup(empty, file) == made
+    restored = await _all(empty)
+    assert restored == {name: documents for name, documents in there.items() if documents}
+    assert list(restored["sealed"][0]) == ["_id", "hospital_id", "body", "z", "a"]
+
+
+async def test_a_backup_is_of_one_instant_whatever_is_written_meanwhile(
+    database: Database, empty: Database, tmp_path: Path
+) -> None:
+    """`a` is copied first. Whoever writes `a` and then `b` is found with both, with neither, or with `a` alone."""
+    await database["b"].insert_one({"_id": 0, "hospital_id": "default"})
+    over = asyncio.Event()
+
+    async def write() -> None:
+        for number in itertools.count(1):
+            for name in ("a", "b"):
+                await database[name].insert_one({"_id": number, "hospital_id": "default"})
+            if over.is_set():
+                return
+
+    writing = asyncio.create_task(write())
+    for number in range(5):
+        await write_backup(database, tmp_path / f"{number}.backup", NOW)
+    over.set()
+    await writing
+    await load_backup(empty, tmp_path / "4.backup")
+    a, b = [await empty[name].count_documents({"_id": {"$gt": 0}, "hospital_id": "default"}) for name in "ab"]
+    assert a - b in (0, 1)
+    assert a > 0
+
+
+async def test_what_is_damaged_cut_short_or_something_else_restores_nothing(
+    database: Database, empty: Database, tmp_path: Path
+) -> None:
+    await _filled(database)
+    file = tmp_path / "good"
+    await write_backup(database, file, NOW)
+    good = file.read_bytes()
+    wrong = {
+        "cut short": good[:-1],
+        "without its end": good[: good.rindex(b"E")],
+        "changed": good.replace(b"default", b"defualt", 1),
+        "longer": good + good,
+        "empty": b"",
+        "something else": b"PK\x03\x04" + bytes(100),
+        "of another kind": b"H" + bson.encode({"format": "yunzhen-backup-9"}) + b"E" + bson.encode({}),
+    }
+    for name, content in wrong.items():
+        (tmp_path / "wrong").write_bytes(content)
+        with pytest.raises(BackupFailed):
+            await load_backup(empty, tmp_path / "wrong")
+        assert await empty.list_collection_names() == [], name
+
+
+async def test_nothing_is_restored_over_what_is_there_and_no_backup_is_overwritten(database: Database, tmp_path: Path) -> None:
+    await _filled(database)
+    file = tmp_path / "yunzhen.backup"
+    await write_backup(database, file, NOW)
+    before = await _all(database)
+    with pytest.raises(BackupFailed, match="not empty"):
+        await load_backup(database, file)
+    assert await _all(database) == before
+    with pytest.raises(BackupFailed, match="exists"):
+        await write_backup(database, file, NOW)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["yunzhen.backup"]
