@@ -111,9 +111,9 @@ def _words(element: Element | None) -> str:
 
 def _sections(root: Element) -> Iterator[Section]:
     body = root.find("component", "structuredBody")
-    if body is not None:
-        for section in body.all("component", "section"):
-            yield from _section(section)
+    sections = body.all("component", "section") if body is not None else root.all("section")  # some put them there
+    for section in sections:
+        yield from _section(section)
     if (other := root.find("component", "nonXMLBody", "text")) is not None:
         yield Section("", _other_body(other))
 

@@ -401,7 +401,9 @@ def lab_report(hospital_id: str, observations: Mapping[str, Resource]) -> Callab
 
 
 def reference_id(reference: Resource) -> str:
-    return str(reference.get("reference") or "").rpartition("/")[2].removeprefix("#")
+    """The id that a reference names: relative, absolute, of one version, within the resource, or as `urn:uuid:`."""
+    told = str(reference.get("reference") or "").partition("/_history/")[0]
+    return told.rpartition("/")[2].rpartition(":")[2].removeprefix("#")
 
 
 def items_of(observation: Resource) -> list[LabItem]:
@@ -537,8 +539,9 @@ def imaging_study(hospital_id: str, numbers: frozenset[str]) -> Callable[[Resour
 
 def _study_uid(resource: Resource) -> str:
     for identifier in dicts(resource.get("identifier")):
-        if identifier.get("system") == "urn:dicom:uid":
-            return checked_uid(str(identifier["value"]).removeprefix("urn:oid:"))
+        value = str(identifier.get("value") or "")
+        if identifier.get("system") == "urn:dicom:uid" or value.startswith("urn:oid:"):
+            return checked_uid(value.removeprefix("urn:oid:"))
     raise ValueError("no study UID")
 
 

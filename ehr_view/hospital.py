@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 _SYSTEMS: Final[Mapping[str, str]] = {"resident": "urn:oid:2.16.156.10011.1.3"}
 """Identifier systems by kind of document; others are asked for by value alone."""
 
-_PARTS: Final[Mapping[str, Part]] = {
+PARTS: Final[Mapping[str, Part]] = {
     "Composition": Part.NOTES,
     "DocumentReference": Part.NOTES,
     "MedicationRequest": Part.PRESCRIPTIONS,
@@ -69,15 +69,15 @@ class FhirHospital:
         texts: dict[str, str] = {}
         number = patient.id_number if patient.id_type == "resident" else None
         missing: list[Missing] = []
-        parts = await asyncio.gather(*(self._part(kind, ids, until, texts, missing, number) for kind in _PARTS))
-        found = dict(zip(_PARTS, parts, strict=True))
+        parts = await asyncio.gather(*(self._part(kind, ids, until, texts, missing, number) for kind in PARTS))
+        found = dict(zip(PARTS, parts, strict=True))
         if all(part.failure is not None and not part.resources for part in found.values()):
             raise RecordSourceUnavailable
         missing += _failures(found)
-        own = {kind: _own(part.resources, set(ids), _PARTS[kind], missing) for kind, part in found.items()}
+        own = {kind: _own(part.resources, set(ids), PARTS[kind], missing) for kind, part in found.items()}
         numbers = frozenset(str(i["value"]) for person in people for i in dicts(person.get("identifier")) if i.get("value"))
         has_reports = found["DiagnosticReport"].failure is None
-        records, unread = await asyncio.to_thread(_map_all, hospital_id, own, texts, numbers, has_reports=has_reports)
+        records, unread = await asyncio.to_thread(map_all, hospital_id, own, texts, numbers, has_reports=has_reports)
         return Chart(newest_first(records), tuple(_merged([*missing, *unread])))
 
     async def fetch_pictures(
@@ -215,7 +215,7 @@ def _failures(found: Mapping[str, Found]) -> list[Missing]:
     missing = []
     for kind, part in found.items():
         if part.failure is not None:
-            missing.append(Missing(_PARTS[kind], part.failure))
+            missing.append(Missing(PARTS[kind], part.failure))
             if kind in ("DiagnosticReport", "Observation"):
                 missing.append(Missing(Part.EXAMS, part.failure))
     return missing
@@ -229,7 +229,7 @@ def _merged(missing: Iterable[Missing]) -> Iterable[Missing]:
     return [Missing(part, reason, count) for (part, reason), count in counts.items()]
 
 
-def _map_all(
+def map_all(
     hospital_id: str,
     own: Mapping[str, Sequence[Resource]],
     texts: Mapping[str, str],
