@@ -33,6 +33,30 @@ class Hl7MessageNotFound(DomainError):
     title = "There is no such message that waits for repair."
 
 
+class RevealNotFound(DomainError):
+    code = "custody.reveal_not_found"
+    kind = ErrorKind.NOT_FOUND
+    title = "There is no such request."
+
+
+class RevealNeedsAnother(DomainError):
+    code = "custody.second_person_needed"
+    kind = ErrorKind.CONFLICT
+    title = "Two people must agree: an auditor who asks and a medical administrator, and only they look."
+
+
+class RevealClosed(DomainError):
+    code = "custody.closed"
+    kind = ErrorKind.CONFLICT
+    title = "The request is answered, or its time is over; ask again."
+
+
+class NothingRecalled(DomainError):
+    code = "custody.nothing_recalled"
+    kind = ErrorKind.CONFLICT
+    title = "There is no recalled message with this number."
+
+
 REFUSALS: Final[Mapping[str, type[DomainError]]] = MappingProxyType(
     {"unsupported": LeakPictureUnsupported, "too_large": LeakPictureTooLarge, "damaged": LeakPictureDamaged}
 )

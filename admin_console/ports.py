@@ -9,6 +9,7 @@ from accounts.domain.people import PatientAccount
 from admin_console.domain.audit import AuditFilter, Place, ShownRow
 from admin_console.domain.board import BoardCounts, Series
 from admin_console.domain.checkpoints import Checkpoint, Head
+from admin_console.domain.custody import Reveal
 from admin_console.domain.orders import MoneyTotals, OrderCounts, OrderFilter
 from admin_console.domain.proofs import Proof
 from admin_console.domain.traces import Findings
@@ -90,6 +91,20 @@ class Hl7Intake(Protocol):
     async def retry(self, message_id: str) -> Repair | None:
         """Take a failed message again. None where there is none."""
         ...
+
+
+class RevealBook(Protocol):
+    async def insert(self, reveal: Reveal) -> Reveal:
+        """The same id again is the same request."""
+        ...
+
+    async def find(self, hospital_id: str, reveal_id: str) -> Reveal | None: ...
+
+    async def save(self, reveal: Reveal) -> bool:
+        """Its answer, while it has none."""
+        ...
+
+    async def list_newest(self, hospital_id: str, *, limit: int) -> Sequence[Reveal]: ...
 
 
 class ProofBook(Protocol):

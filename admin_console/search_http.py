@@ -30,7 +30,7 @@ def routes(search: StaffSearch) -> list[Route]:
             method="POST",
             path="/admin/messages/search",
             name="search_staff_messages",
-            summary="Find messages of an order or a patient by their words, also recalled and corrected ones",
+            summary="Find messages of an order or a patient by their words, also corrected ones",
             roles=STAFF,
             handler=find,
             body=StaffSearchIn,
@@ -47,7 +47,6 @@ def _encoded(hit: Hit) -> bytes:
         {
             "conversation_id": hit.conversation_id,
             "order_id": hit.order_id,
-            "recalled": hit.recalled,
             "corrected_by": hit.corrected_by,
         }
     )

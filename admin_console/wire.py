@@ -255,9 +255,8 @@ class StaffSearchIn(SearchWords):
 
 
 class StaffHitOut(HitOut):
-    """`message` has its content also where it was `recalled`; `corrected_by` is the number of a correction that stands."""
+    """`corrected_by` is the number of a correction that stands. What was recalled is not found: see `ask_reveal`."""
 
-    recalled: bool
     corrected_by: int | None
 
 

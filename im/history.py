@@ -140,8 +140,8 @@ class History:
         return page.snapshot.summary.order_id, [(entry.seq, message) for entry, message in zip(kept, shown, strict=True)]
 
     async def render_for_staff(self, page: EntryPage, entries: Sequence[Entry]) -> Sequence[bytes]:
-        """With their content, also of what was recalled. Who may see that, and that it was seen, is the caller's to say."""
-        return await self._render(replace(page, entries=tuple(entries)), masks=False)
+        """For whoever the caller says may see them."""
+        return await self._render(replace(page, entries=tuple(entries)))
 
     async def render_repeated(self, appended: Appended) -> bytes:
         """The message that a repeated command had sent, as it stands now: it may have been recalled since."""
@@ -178,7 +178,7 @@ class History:
             await self._log.access(actor, conversation_id)  # refuses, and writes down that it did
         return page
 
-    async def _render(self, page: EntryPage, *, masks: bool = True) -> tuple[bytes, ...]:
+    async def _render(self, page: EntryPage) -> tuple[bytes, ...]:
         senders = {entry.draft.sender for entry in page.entries if entry.draft.sender is not None}
         await self._names.learn(senders)
         return tuple(
@@ -186,7 +186,6 @@ class History:
                 entry,
                 None if entry.draft.sender is None else self._names.find(entry.draft.sender),
                 recalled=entry.seq in page.recalled,
-                masks=masks,
             )
             for entry in page.entries
         )

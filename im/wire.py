@@ -247,11 +247,11 @@ def parts_of(entry: Entry) -> Sequence[Mapping[str, Any]]:
     return ({"kind": "system", "event": draft.kind.value, "data": data},)
 
 
-def render(entry: Entry, name: str | None, *, recalled: bool = False, masks: bool = True) -> bytes:
-    """The entry as JSON. Content that was recalled since never leaves, unless supervision asks (`masks` False)."""
+def render(entry: Entry, name: str | None, *, recalled: bool = False) -> bytes:
+    """The entry as JSON. Content that was recalled since never leaves this way."""
     draft = entry.draft
     sender = _SYSTEM if draft.sender is None else Sender(draft.sender, draft.role, name)
-    shown: Any = () if recalled and masks else parts_of(entry)
+    shown: Any = () if recalled else parts_of(entry)
     return _encode(
         Message(
             entry.conversation_id,

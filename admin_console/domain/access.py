@@ -24,6 +24,11 @@ class View(StrEnum):
     VERIFICATION = "admin.history_verified"
     HL7 = "admin.hl7_repaired"
     MESSAGES = "admin.messages_searched"
+    REVEALS = "admin.reveals_listed"
+    REVEAL_ASKED = "admin.reveal_asked"
+    REVEAL_AGREED = "admin.reveal_agreed"
+    REVEAL_REFUSED = "admin.reveal_refused"
+    REVEALED = "admin.recalled_revealed"
 
 
 _ORDERS: Final = frozenset({StaffRole.MEDICAL_ADMIN, StaffRole.AGENT, StaffRole.AUDITOR})
@@ -42,6 +47,11 @@ ALLOWED: Final[Mapping[View, frozenset[StaffRole]]] = MappingProxyType(
         View.VERIFICATION: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
         View.HL7: frozenset({StaffRole.OPERATOR}),
         View.MESSAGES: frozenset({StaffRole.AUDITOR}),
+        View.REVEALS: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
+        View.REVEAL_ASKED: frozenset({StaffRole.AUDITOR}),
+        View.REVEAL_AGREED: frozenset({StaffRole.MEDICAL_ADMIN}),
+        View.REVEAL_REFUSED: frozenset({StaffRole.MEDICAL_ADMIN}),
+        View.REVEALED: frozenset({StaffRole.AUDITOR, StaffRole.MEDICAL_ADMIN}),
         View.FIGURES: frozenset({StaffRole.FINANCE, StaffRole.MEDICAL_ADMIN}),
     }
 )

@@ -7,6 +7,7 @@ from pymongo import DESCENDING, IndexModel
 from admin_console.mongo.audit import MongoAuditRows
 from admin_console.mongo.board import MongoBoard
 from admin_console.mongo.checkpoints import CHECKPOINTS, FEED_PLACES, MongoArchive, MongoCheckpoints, MongoFeed
+from admin_console.mongo.custody import REVEAL_INDEXES, REVEALS, MongoReveals
 from admin_console.mongo.ledger import MongoLedger
 from admin_console.mongo.orders import STAFF_ORDER_INDEXES, MongoStaffOrders
 from admin_console.mongo.proofs import PROOF_INDEXES, PROOFS, MongoProofs
@@ -19,6 +20,7 @@ INDEXES: Final[Indexes] = {
     CHECKPOINTS: [IndexModel([("hospital_id", DESCENDING), ("_id", DESCENDING)])],
     FEED_PLACES: [],
     PROOFS: PROOF_INDEXES,
+    REVEALS: REVEAL_INDEXES,
     ORDERS: STAFF_ORDER_INDEXES,
     RECORD_VIEWS: VIEW_INDEXES,
 }
@@ -36,5 +38,6 @@ __all__ = [
     "MongoIssuedViews",
     "MongoLedger",
     "MongoProofs",
+    "MongoReveals",
     "MongoStaffOrders",
 ]

@@ -32,6 +32,10 @@ class Guard:
         """The look itself. Call it before what was read is returned: where it cannot be recorded, nothing is shown."""
         await self._record(actor, view, subject, order_id, Outcome.OK)
 
+    async def deny(self, actor: Actor, view: View, *, subject: str, order_id: str | None = None) -> None:
+        """A refusal for another reason than the role."""
+        await self._record(actor, view, subject, order_id, Outcome.DENIED)
+
     async def _record(self, actor: Actor, view: View, subject: str, order_id: str | None, outcome: Outcome) -> None:
         """What was asked for may be anything, and is written down only where it has the form of an id."""
         if order_id is not None and not is_id(order_id):

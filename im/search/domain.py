@@ -94,13 +94,12 @@ class TermRun:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A message that was found, encoded. `recalled` and `corrected_by` are for supervision: members are not shown such."""
+    """A message that was found, encoded. `corrected_by` is for supervision: members are not shown such."""
 
     conversation_id: str
     order_id: str
     seq: int
     message: bytes
-    recalled: bool = False
     corrected_by: int | None = None
 
 

@@ -61,14 +61,13 @@ class MongoTerms:
         await self._terms.delete_many({"_id": whole, "hospital_id": hospital_id})
 
     async def find(
-        self, sought: Sought, scope: Sequence[Scoped], *, below: tuple[str, int] | None, limit: int, recalled: bool
+        self, sought: Sought, scope: Sequence[Scoped], *, below: tuple[str, int] | None, limit: int
     ) -> list[Candidate]:
         by_hospital: dict[str, list[bytes]] = {}
         for each in scope:
             by_hospital.setdefault(each.hospital_id, []).append(id_bytes(each.conversation_id))
-        query: Document = {"hospital_id": {"$in": list(by_hospital)}, "$or": await self._proposed(sought, by_hospital)}
-        if not recalled:
-            query["recalled"] = False
+        proposed = await self._proposed(sought, by_hospital)
+        query: Document = {"hospital_id": {"$in": list(by_hospital)}, "recalled": False, "$or": proposed}
         if below is not None:
             query["_id"] = {"$lt": position(id_bytes(below[0]), below[1])}
         cursor = self._terms.find(query, projection={"hospital_id": True}, sort=[("_id", DESCENDING)], limit=limit)

@@ -22,10 +22,10 @@ class TermRepository(Protocol):
         ...
 
     async def find(
-        self, sought: Sought, scope: Sequence[Scoped], *, below: tuple[str, int] | None, limit: int, recalled: bool
+        self, sought: Sought, scope: Sequence[Scoped], *, below: tuple[str, int] | None, limit: int
     ) -> list[Candidate]:
         """Messages of these conversations that hold all pairs, or too many to tell; descending by conversation and number,
-        beginning below a place. Without `recalled`, not those that were taken back."""
+        beginning below a place. None that was taken back, as far as is known."""
         ...
 
 
@@ -60,5 +60,5 @@ class Messages(Protocol):
         ...
 
     async def render_for_staff(self, page: EntryPage, entries: Sequence[Entry]) -> Sequence[bytes]:
-        """With their content, also of what was recalled."""
+        """For whoever the caller says may see them."""
         ...

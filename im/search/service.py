@@ -61,28 +61,30 @@ class MessageSearch:
                 return []
             return [Hit(conversation_id, order_id, seq, message) for seq, message in reversed(found)]
 
-        found = await self._search(sought, await listed, verify, limit=limit, cursor=cursor, recalled=False)
+        found = await self._search(sought, await listed, verify, limit=limit, cursor=cursor)
         await self.audit.record(audit_row(actor, SEARCHED, subject=conversation_id or actor.account_id, at=self.clock.now()))
         return found
 
     async def search_for_staff(self, text: str, listed: ListScope, *, limit: int, cursor: str | None) -> Found:
-        """In these conversations, all that was ever said: what was recalled or corrected too, marked as such."""
+        """In these conversations, all that stands, what was corrected too, marked as such. What was taken back is not found: a
+        search for it would tell its words."""
 
         async def verify(sought: Sought, conversation_id: str, candidates: Sequence[Candidate]) -> list[Hit]:
             try:
                 page = await self.log.read_numbers(conversation_id, [each.seq for each in candidates])
             except ConversationNotFound:
                 return []
-            entries = [entry for entry in page.entries if _is_message(entry) and sought.is_in(entry.draft)]
+            standing = (each for each in page.entries if _is_message(each) and each.seq not in page.recalled)
+            entries = [entry for entry in standing if sought.is_in(entry.draft)]
             corrected = {each.seq: each.corrected_by for each in candidates}
             shown = await self.messages.render_for_staff(page, entries)
             order_id = page.snapshot.summary.order_id
             return [
-                Hit(conversation_id, order_id, entry.seq, message, entry.seq in page.recalled, corrected[entry.seq])
+                Hit(conversation_id, order_id, entry.seq, message, corrected[entry.seq])
                 for entry, message in zip(reversed(entries), reversed(shown), strict=True)
             ]
 
-        return await self._search(parse_sought(text), listed, verify, limit=limit, cursor=cursor, recalled=True)
+        return await self._search(parse_sought(text), listed, verify, limit=limit, cursor=cursor)
 
     async def _one(self, actor: Actor, conversation_id: str) -> ListScope:
         snapshot = await self.log.access(actor, conversation_id)
@@ -99,9 +101,7 @@ class MessageSearch:
 
         return listed
 
-    async def _search(
-        self, sought: Sought, listed: ListScope, verify: Verify, *, limit: int, cursor: str | None, recalled: bool
-    ) -> Found:
+    async def _search(self, sought: Sought, listed: ListScope, verify: Verify, *, limit: int, cursor: str | None) -> Found:
         start, below = _parse(cursor)
         hits: list[Hit] = []
         for _ in range(_ROUNDS):
@@ -109,9 +109,7 @@ class MessageSearch:
             if not conversations:
                 return Found(tuple(hits), None)
             start, behind = conversations[0].place, conversations[_CONVERSATIONS:]
-            candidates = await self.terms.find(
-                sought, conversations[:_CONVERSATIONS], below=below, limit=_PROPOSALS, recalled=recalled
-            )
+            candidates = await self.terms.find(sought, conversations[:_CONVERSATIONS], below=below, limit=_PROPOSALS)
             for conversation_id, group in groupby(candidates, key=lambda each: each.conversation_id):
                 for hit in await verify(sought, conversation_id, list(group)):
                     hits.append(hit)

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import orjson
 
 import accounts.http
+import admin_console.custody_http
 import admin_console.http
 import admin_console.search_http
 import billing.http
@@ -60,6 +61,7 @@ def listed_routes() -> tuple[Route, ...]:
         *billing.http.routes(*[_UNMADE] * 3),
         *admin_console.http.routes(*[_UNMADE] * 8),
         *admin_console.search_http.routes(_UNMADE),
+        *admin_console.custody_http.custody_routes(_UNMADE),
     )
 
 

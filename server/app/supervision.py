@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from admin_console.custody_http import custody_routes
 from admin_console.domain.checkpoints import Signer
 from admin_console.files import CheckpointFiles
 from admin_console.http import routes
@@ -14,12 +15,14 @@ from admin_console.mongo import (
     MongoIssuedViews,
     MongoLedger,
     MongoProofs,
+    MongoReveals,
     MongoStaffOrders,
 )
 from admin_console.search_http import routes as search_routes
 from admin_console.service.audit import AuditQuery
 from admin_console.service.board import LiveBoard
 from admin_console.service.checkpoints import Checkpoints
+from admin_console.service.custody import Custody
 from admin_console.service.dossier import Dossiers
 from admin_console.service.export import ConsultExport
 from admin_console.service.orders import StaffDesk
@@ -87,6 +90,7 @@ def supervision_of(
         accounts=people.patient_accounts,
         query=query,
     )
+    custody = Custody(audit, clock, book=MongoReveals(db, ground.keyring), orders=orders, log=log)
     board = LiveBoard(audit, clock, MongoBoard(db))
     repairs = Hl7Repairs(audit, clock, records.intake, settings.hl7_hospital)
     return Supervision(
@@ -96,6 +100,7 @@ def supervision_of(
         export=export,
         routes=(
             *routes(query, desk, tracing, export, board, dossiers, proofs, repairs),
+            *custody_routes(custody),
             *search_routes(StaffSearch(audit, clock, orders, search)),
         ),
         jobs=tuple(jobs(proofs)),

@@ -18,10 +18,12 @@ from admin_console.mongo import (
     MongoIssuedViews,
     MongoLedger,
     MongoProofs,
+    MongoReveals,
     MongoStaffOrders,
 )
 from admin_console.service import AuditQuery, Checkpoints, StaffDesk, Verifier
 from admin_console.service.board import LiveBoard
+from admin_console.service.custody import Custody
 from admin_console.service.dossier import Dossiers
 from admin_console.service.export import ConsultExport
 from admin_console.service.proofs import Proofs
@@ -144,6 +146,7 @@ class Supervision:
     repairs: Hl7Repairs
     outside: Outside
     search: StaffSearch
+    custody: Custody
     follow: Callable[[], Awaitable[None]]
 
     async def order(self, *, paid: bool = True, hospital_id: str = "default") -> Order:
@@ -217,6 +220,7 @@ async def supervision(database: Database, clock: Clock, folder: Path) -> Supervi
         ),
         shelf=shelf,
         search=StaffSearch(audit, clock, staff_orders, MessageSearch(terms, directory, log, history, audit, clock)),
+        custody=Custody(audit, clock, book=MongoReveals(database, keyring), orders=staff_orders, log=log),
         follow=lambda: Follower(database, keyring).catch_up([SearchTerms(terms, LogStore(database), keyring)]),
         tracing=LeakTracing(audit, clock, _SeesNothing(), MongoIssuedViews(database, keyring)),
         verifier=verifier,
