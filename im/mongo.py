@@ -19,7 +19,7 @@ from im.group_commit import OperationTime
 from server.kernel.actor import PLATFORM
 from server.kernel.errors import Unavailable
 from server.kernel.ids import id_bytes
-from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document, Indexes
+from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document, Indexes, unhurried
 from server.kernel.streams import position
 
 LOG: Final = "log"
@@ -314,6 +314,7 @@ class PlaceStore:
 
     def __init__(self, database: Database, name: str) -> None:
         self._places: Collection = database[FOLLOWERS]
+        self._saved = unhurried(self._places)
         self._key = {"_id": name, "hospital_id": PLATFORM}
 
     async def load(self) -> Place:
@@ -327,9 +328,10 @@ class PlaceStore:
         return Place(found["token"], frozenset(found["consumers"]), owed)
 
     async def save(self, place: Place) -> None:
+        """One that is lost in a crash means that entries come again."""
         values = {"token": place.token, "consumers": sorted(place.consumers), "owed": [list(pair) for pair in place.owed]}
         try:
-            await self._places.update_one(self._key, {"$set": values}, upsert=True)
+            await self._saved.update_one(self._key, {"$set": values}, upsert=True)
         except PyMongoError as error:
             raise Unavailable from error
 

@@ -76,6 +76,13 @@ def database(client: AsyncMongoClient[Document], name: str | None = None) -> Dat
     )
 
 
+def unhurried(collection: Collection) -> Collection:
+    """The same collection, written without waiting for a majority and its journal: for what may be done again after a crash, or
+    is made durable by a later write of the same task, since no write is kept without those before it. A read with the usual
+    concern sees it when such a write follows, or within the journal's tenth of a second."""
+    return collection.with_options(write_concern=WriteConcern(w=1))
+
+
 async def insert_new(collection: Collection, documents: Sequence[Document]) -> set[Any]:
     """Insert these in one go; one whose id is there stays as it was. Returns the ids that were there."""
     try:
