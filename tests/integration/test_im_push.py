@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-from pymongo.read_concern import ReadConcern
 from aiohttp.test_utils import TestServer, unused_port
+from pymongo.read_concern import ReadConcern
 
 from im.domain import Marks, Receipt
 from im.push.domain import (
