@@ -1,6 +1,6 @@
 """How many messages a server core carries, how fast, and what a connection costs; next to a relay that stores nothing.
 
-`python -m bench.messages [--pairs 50,200] [--seconds 10] [--out FILE]`. Needs two cores and nothing else running: the server
+`python -m bench.messages [--pairs 50,200] [--seconds 10] [--processes 2] [--out FILE]`. Needs two cores and nothing else running: the server
 is alone on core 0; the databases, the other processes and the load share core 1. The server is the real one: signed-in people,
 paid orders, validation, encryption, rules, the chained log, the keeper following it. A message counts when its sender has the
 acknowledgement (stored by a majority) and the other side has the message.
@@ -43,8 +43,15 @@ class Target:
 
     host: str
     port: int
-    server: psutil.Process
+    servers: Sequence[psutil.Process]
     others: Mapping[str, psutil.Process]
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """So far, all servers together."""
+        return {"server": sum(map(cpu_seconds, self.servers))} | {name: cpu_seconds(each) for name, each in self.others.items()}
+
+    def memory(self) -> int:
+        return sum(int(server.memory_info().rss) for server in self.servers)
 
 
 async def measure(target: Target, pairs: Sequence[Pair], counts: Sequence[int], seconds: float) -> dict[str, Any]:
@@ -64,9 +71,9 @@ async def measure(target: Target, pairs: Sequence[Pair], counts: Sequence[int], 
 async def _throughput(target: Target, pairs: Sequence[Pair], seconds: float) -> dict[str, Any]:
     talks: list[tuple[Talk, Any, Any]] = await connect_pairs(target.host, target.port, pairs, f"run{len(pairs):04d}")
     await talk_for(talks, WARM_SECONDS)
-    before = {name: cpu_seconds(process) for name, process in _all(target).items()}
+    before = target.cpu_seconds()
     result = await talk_for(talks, seconds)
-    spent = {name: cpu_seconds(process) - before[name] for name, process in _all(target).items()}
+    spent = {name: used - before[name] for name, used in target.cpu_seconds().items()}
     await stop(talks)
     await hang_up(talks)
     return {
@@ -90,17 +97,13 @@ async def _catch_up(target: Target) -> float:
 async def _connections(target: Target, pairs: Sequence[Pair]) -> dict[str, Any]:
     tokens = [token for pair in pairs for token in (pair.patient_token, pair.doctor_token)]
     wanted = (tokens * _PER_SESSION)[:_IDLE]
-    before = target.server.memory_info().rss
+    before = target.memory()
     per_second, clients = await connect_many(target.host, target.port, wanted)
     await asyncio.sleep(2.0)
-    held = target.server.memory_info().rss - before
+    held = target.memory() - before
     for client in clients:
         client.close()
     return {"per_second": round(per_second), "mb_per_1000_idle": round(held / len(clients) * 1_000 / 1e6, 1)}
-
-
-def _all(target: Target) -> dict[str, psutil.Process]:
-    return {"server": target.server, **target.others}
 
 
 def flush_of(folder: Path | None, times: int = 300) -> dict[str, float]:
@@ -117,13 +120,24 @@ def flush_of(folder: Path | None, times: int = 300) -> dict[str, float]:
     return {"p50_ms": round(cuts[49], 2), "p99_ms": round(cuts[98], 2)}
 
 
-async def measure_product(counts: Sequence[int], seconds: float, where: Path | None) -> dict[str, Any]:
+async def measure_product(counts: Sequence[int], seconds: float, where: Path | None, processes: int = 1) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=where) as folder:
-        async with running_product(Path(folder), free_port(), free_port(), max(counts)) as running:
+        product = running_product(Path(folder), free_port(), free_port(), max(counts), processes=processes)
+        async with product as running:
             pairs = await make_pairs(running, max(counts))
-            processes = dict(running.processes)
-            target = Target(running.host, running.port, processes.pop("serve"), processes)
-            return await measure(target, pairs, counts, seconds)
+            servers = [each for name, each in running.processes.items() if name.startswith("serve")]
+            others = {name: each for name, each in running.processes.items() if not name.startswith("serve")}
+            return await measure(Target(running.host, running.port, servers, others), pairs, counts, seconds)
+
+
+def scaling(one: Mapping[str, Any], several: Mapping[str, Any], processes: int) -> dict[str, float]:
+    """How many times the messages of one process so many carry, each with a core of its own and the rest of the machine counted
+    out: by the processor time that a message costs them."""
+    return {
+        name: round(processes * found["cpu_ms_per_message"]["server"] / several[name]["cpu_ms_per_message"]["server"], 2)
+        for name, found in one.items()
+        if name.startswith("throughput")
+    }
 
 
 async def measure_relay(counts: Sequence[int], seconds: float) -> dict[str, Any]:
@@ -137,7 +151,7 @@ async def measure_relay(counts: Sequence[int], seconds: float) -> dict[str, Any]
         server = psutil.Process(process.pid)
         pin(server, 0)
         pairs = [Pair(f"c{n}", f"c{n}/patient", f"c{n}/doctor") for n in range(max(counts))]
-        return await measure(Target("127.0.0.1", port, server, {}), pairs, counts, seconds)
+        return await measure(Target("127.0.0.1", port, [server], {}), pairs, counts, seconds)
     finally:
         process.terminate()
         await process.wait()
@@ -145,12 +159,17 @@ async def measure_relay(counts: Sequence[int], seconds: float) -> dict[str, Any]
 
 async def main(arguments: argparse.Namespace) -> None:
     counts = [int(part) for part in arguments.pairs.split(",")]
-    report = {
+    report: dict[str, Any] = {
         "machine": {"cores": psutil.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
         "disk_flush": flush_of(arguments.folder),
         "yunzhen": await measure_product(counts, arguments.seconds, arguments.folder),
         "relay_without_storage": await measure_relay(counts, arguments.seconds),
     }
+    if (processes := arguments.processes) > 1:
+        several = await measure_product(counts, arguments.seconds, arguments.folder, processes)
+        report[f"yunzhen_{processes}_processes"] = several | {
+            "times_one_process": scaling(report["yunzhen"], several, processes)
+        }
     text = json.dumps(report, indent=2)
     print(text)
     if arguments.out is not None:
@@ -161,6 +180,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", default="50,200", help="numbers of pairs that talk at once")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
+    parser.add_argument("--processes", type=int, default=1, help="measure so many server processes together as well")
     parser.add_argument("--folder", type=Path, help="where the databases lie while they are measured")
     parser.add_argument("--out", type=Path, help="where the report is written as JSON")
     uvloop.run(main(parser.parse_args()))

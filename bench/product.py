@@ -71,14 +71,16 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running_product(folder: Path, port: int, sim_port: int, people: int) -> AsyncIterator[Running]:
-    """`yunzhen run` in a folder of its own: the server alone on core 0, all else with the load on core 1."""
+async def running_product(folder: Path, port: int, sim_port: int, people: int, *, processes: int = 1) -> AsyncIterator[Running]:
+    """`yunzhen run` in a folder of its own: the server alone on core 0, all else with the load on core 1, further processes of the
+    server (`serve-2` and so on) too."""
     environment = {
         **os.environ,
         **WITHOUT_LIMITS,
         "YZ_DATA_DIR": str(folder),
         "YZ_PORT": str(port),
         "YZ_SIM_PORT": str(sim_port),
+        "YZ_PROCESSES": str(processes),
         "YZ_DEMO_DOCTORS": str(people),
         "YZ_DEMO_PATIENTS": str(people),
     }
@@ -87,7 +89,9 @@ async def running_product(folder: Path, port: int, sim_port: int, people: int) -
     try:
         async with asyncio.timeout(_READY_SECONDS):
             await _until_ready(process)
-        found = dict(_parts(process.pid))
+        found: dict[str, psutil.Process] = {}
+        for word, part in _parts(process.pid):
+            found[word if word not in found else f"{word}-{sum(name.startswith(word) for name in found) + 1}"] = part
         pin_ourselves()
         for word, part in found.items():
             pin(part, _SERVER_CORE if word == "serve" else _OTHER_CORE)
