@@ -72,8 +72,8 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running_product(folder: Path, port: int, sim_port: int, people: int, *, processes: int = 1) -> AsyncIterator[Running]:
-    """`yunzhen run` in a folder of its own: the server alone on core 0, all else with the load on core 1, further processes of the
-    server (`serve-2` and so on) too."""
+    """`yunzhen run` in a folder of its own: the server alone on core 0, all else with the load on core 1, also further
+    processes of the server (`serve-2` and so on)."""
     environment = {
         **os.environ,
         **WITHOUT_LIMITS,
