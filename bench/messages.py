@@ -1,9 +1,9 @@
 """How many messages a server core carries, how fast, and what a connection costs; next to a relay that stores nothing.
 
 `python -m bench.messages [--pairs 50,200] [--seconds 10] [--processes 2] [--out FILE]`. Needs two cores and nothing
-else running: the server is alone on core 0; the databases, the other processes and the load share core 1. The server is the real
-one: signed-in people, paid orders, validation, encryption, rules, the chained log, the keeper following it. A message counts when
-its sender has the acknowledgement (stored by a majority) and the other side has the message.
+else running: the server is alone on core 0; the databases, the other processes and the load share core 1. The server is the
+real one: signed-in people, paid orders, validation, encryption, rules, the chained log, the keeper following it. A message
+counts when its sender has the acknowledgement (stored by a majority) and the other side has the message.
 
 No acknowledgement comes before the journal is on the disk, so the disk's own flush stands in the report: no p99 of ours can be
 below it. `--folder /dev/shm` takes the disk out.
