@@ -12,6 +12,8 @@ const Home = lazy(() => import("./screens/Home"));
 const Doctors = lazy(() => import("./screens/Doctors"));
 const Doctor = lazy(() => import("./screens/Doctor"));
 const NewOrder = lazy(() => import("./screens/NewOrder"));
+const Quick = lazy(() => import("./screens/Quick"));
+const QuickOrder = lazy(() => import("./screens/NewOrder").then(({ QuickOrder: screen }) => ({ default: screen })));
 const Pay = lazy(() => import("./screens/Pay"));
 const Orders = lazy(() => import("./screens/Orders"));
 const Order = lazy(() => import("./screens/Order"));
@@ -47,6 +49,8 @@ export function App(): ReactNode {
           <Route path="doctors/:id" element={<Doctor />} />
           <Route path="doctors/:id/order" element={<NewOrder />} />
           <Route path="search" element={<Search />} />
+          <Route path="quick" element={<Quick />} />
+          <Route path="quick/:id" element={<QuickOrder />} />
           <Route path="orders/:id" element={<Order />} />
           <Route path="orders/:id/pay" element={<Pay />} />
           <Route path="orders/:id/chat" element={<Chat />} />

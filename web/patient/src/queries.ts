@@ -32,6 +32,11 @@ export function useDepartments(): UseQueryResult<AnswerOf<"list_departments">> {
   return useQuery({ queryKey: ["departments"], queryFn: () => api.call("list_departments"), staleTime: LONG_MS });
 }
 
+export function useQuickOffers(): UseQueryResult<Models["QuickOfferOut"][]> {
+  const api = useApi();
+  return useQuery({ queryKey: ["quick"], queryFn: async () => (await api.call("list_quick_offers")).items });
+}
+
 export interface DoctorSearch {
   q: string;
   departmentId: string | null;

@@ -2,7 +2,7 @@
 import { type Events, type Realtime, useRealtime } from "@yunzhen/shared";
 import { useEffect, useRef } from "react";
 
-const HEARD = ["notice", "order.changed", "critical.changed", "notices.read"] as const;
+const HEARD = ["notice", "order.changed", "critical.changed", "notices.read", "pool.changed"] as const;
 type Name = (typeof HEARD)[number];
 type Listener = (name: Name, body: Events[Name]) => void;
 

@@ -8,6 +8,7 @@ import { Blank } from "../ui/Blank";
 import { useToasts } from "../ui/Toast";
 import { useT } from "../words";
 import { OrderView } from "./OrderView";
+import { Pool } from "./Pool";
 
 const TABS: readonly Tab[] = ["waiting", "open", "finished"];
 
@@ -70,6 +71,7 @@ function OrderLists({ current }: { current: string | null }): ReactNode {
         ))}
       </div>
       <div id="orders" role="tabpanel" aria-labelledby={`tab-${tab}`} className="dr-lists__body">
+        {tab === "waiting" && <Pool />}
         {tab === "finished" ? <Finished current={current} /> : desk.isLoading ? (desk.error ? <Failure error={desk.error} onRetry={desk.refetch} /> : <Skeleton />) : <Rows orders={desk[tab]} tab={tab} current={current} />}
       </div>
     </section>

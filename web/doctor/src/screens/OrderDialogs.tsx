@@ -3,6 +3,7 @@ import { ApiError } from "@yunzhen/shared";
 import { Icon } from "@yunzhen/shared/chat";
 import { useMutation } from "@tanstack/react-query";
 import { type ReactNode, useId, useState } from "react";
+import { useNavigate } from "react-router";
 import type { Order } from "../rules/orders";
 import { Modal } from "../ui/Modal";
 import { useToasts } from "../ui/Toast";
@@ -20,10 +21,14 @@ interface Props {
 function useCommand(onClose: () => void, run: () => Promise<Order>, done: () => string) {
   const { queries } = useRuntime();
   const { say, sorry } = useToasts();
+  const go = useNavigate();
   return useMutation({
     mutationFn: run,
     onSuccess: (order) => {
-      queries.setQueryData(["order", order.id], order);
+      if (order.quick?.taken === false) {
+        queries.removeQueries({ queryKey: ["order", order.id] }); // back in the pool: nobody's
+        void go("/");
+      } else queries.setQueryData(["order", order.id], order);
       void queries.invalidateQueries({ queryKey: ["orders"] });
       say(done());
       onClose();
@@ -69,7 +74,7 @@ export function DeclineDialog({ order, onClose }: Props): ReactNode {
   const ready = [t("order.decline.offline"), t("order.decline.department"), t("order.decline.material")];
   return (
     <Modal title={t("order.decline.title")} onClose={onClose} actions={<Buttons main={t("order.decline")} bad busy={decline.isPending || reason.trim() === ""} onMain={() => decline.mutate()} onClose={onClose} />}>
-      <p>{t("order.decline.text")}</p>
+      <p>{t(order.quick === null ? "order.decline.text" : "pool.return.text")}</p>
       <div className="dr-ready">
         {ready.map((text) => <button key={text} type="button" aria-pressed={reason === text} onClick={() => setReason(text)}>{text}</button>)}
       </div>

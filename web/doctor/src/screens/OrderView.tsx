@@ -11,9 +11,10 @@ import { Person } from "./Desk";
 import { DeclineDialog, FinishDialog, GiftDialog, LastReplyDialog, RecallDialog } from "./OrderDialogs";
 import { Notes } from "./Notes";
 import { QuickReplies } from "./QuickReplies";
+import { ReferDialog } from "./ReferDialog";
 import { Records } from "./Records";
 
-type Asking = { what: "gift" | "finish" | "decline" | "quick" | "notes" } | { what: "last"; answer: (send: boolean) => void } | { what: "recall"; message: Message };
+type Asking = { what: "gift" | "finish" | "decline" | "refer" | "quick" | "notes" } | { what: "last"; answer: (send: boolean) => void } | { what: "recall"; message: Message };
 
 /** One consult: who asks, what was said, what can be done; the records beside it. */
 export function OrderView({ order }: { order: Order }): ReactNode {
@@ -54,6 +55,7 @@ export function OrderView({ order }: { order: Order }): ReactNode {
       {asking?.what === "gift" && <GiftDialog order={order} onClose={() => setAsking(null)} />}
       {asking?.what === "finish" && <FinishDialog order={order} onClose={() => setAsking(null)} />}
       {asking?.what === "decline" && <DeclineDialog order={order} onClose={() => setAsking(null)} />}
+      {asking?.what === "refer" && <ReferDialog order={order} onClose={() => setAsking(null)} />}
       {asking?.what === "notes" && <Notes order={order} onClose={() => setAsking(null)} />}
       {asking?.what === "quick" && <PickQuick order={order} onClose={() => setAsking(null)} />}
       {asking?.what === "recall" && <RecallDialog message={asking.message} onClose={() => setAsking(null)} />}
@@ -78,7 +80,7 @@ function useStillOpen(order: Order): boolean {
 interface ActionsProps {
   order: Order;
   open: boolean;
-  ask: (what: "gift" | "finish" | "decline" | "notes") => void;
+  ask: (what: "gift" | "finish" | "decline" | "refer" | "notes") => void;
   records: boolean;
   onRecords: () => void;
 }
@@ -92,7 +94,12 @@ function Actions({ order, open, ask, records, onRecords }: ActionsProps): ReactN
           <button type="button" className="dr-action" onClick={() => ask("gift")}><Sign name="gift" /><span>{t("order.gift")}</span></button>
           {order.replies.used > 0
             ? <button type="button" className="dr-action" onClick={() => ask("finish")}><Sign name="check" /><span>{t("order.finish")}</span></button>
-            : <button type="button" className="dr-action" onClick={() => ask("decline")}><Sign name="undo" /><span>{t("order.decline")}</span></button>}
+            : (
+              <>
+                <button type="button" className="dr-action" onClick={() => ask("decline")}><Sign name="undo" /><span>{t("order.decline")}</span></button>
+                <button type="button" className="dr-action" onClick={() => ask("refer")}><Sign name="person" /><span>{t("referral.short")}</span></button>
+              </>
+            )}
         </>
       )}
       <button type="button" className="dr-action" onClick={() => ask("notes")}><Sign name="note" /><span>{t("notes.short")}</span></button>

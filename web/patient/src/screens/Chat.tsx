@@ -3,6 +3,7 @@ import { type CardPart, Composer, MessageList, Picture, textOf, useSend } from "
 import { type ReactNode, useCallback, useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import { ReferralCard } from "../orders/Referral";
+import { askAgain, doctorAbout, doctorName } from "../orders/doctor";
 import { isOpen, mayRate, repliesLeft } from "../orders/state";
 import { type Order, useOrder } from "../queries";
 import { ButtonRow, Skeleton } from "../ui/bits";
@@ -23,8 +24,8 @@ export default function Chat(): ReactNode {
   const order = query.data;
   return (
     <Page
-      fixed up={`/orders/${id}`} title={order?.doctor.name ?? t("chat.title")}
-      subtitle={order && `${order.doctor.title} · ${order.doctor.department}`}
+      fixed up={`/orders/${id}`} title={order === undefined ? t("chat.title") : doctorName(order, t)}
+      subtitle={order && doctorAbout(order)}
       action={<Link className="p-header__link" to={`/orders/${id}`} aria-label={t("chat.details")}>{t("chat.details.short")}</Link>}
     >
       <Loaded query={query}>{(found) => <Talk order={found} />}</Loaded>
@@ -119,7 +120,7 @@ function Ended({ order }: { order: Order }): ReactNode {
       <p>{order.close_reason === null ? t("chat.ended") : t(closeKey(order.close_reason))}</p>
       {mayRate(order)
         ? <Link className="yz-button p-button--link" to={`/orders/${order.id}/rate`}>{t("order.rate")}</Link>
-        : <Link className="yz-button yz-button--quiet p-button--link" to={`/doctors/${order.doctor.id}`}>{t("order.again")}</Link>}
+        : <Link className="yz-button yz-button--quiet p-button--link" to={askAgain(order)}>{t("order.again")}</Link>}
     </div>
   );
 }

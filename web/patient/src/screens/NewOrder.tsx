@@ -3,8 +3,8 @@ import { type UseQueryResult, useQuery, useQueryClient } from "@tanstack/react-q
 import { type ReactNode, useId, useRef, useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import { PicturePicker, useChosen } from "../ui/Pictures";
-import { type Doctor, type Patient, useDoctor, usePatients } from "../queries";
-import { Avatar, Card, Choice } from "../ui/bits";
+import { type Patient, useDoctor, usePatients, useQuickOffers } from "../queries";
+import { Avatar, Blank, Card, Choice } from "../ui/bits";
 import { Icon } from "../ui/Icon";
 import { Page } from "../ui/Page";
 import { Sheet } from "../ui/Sheet";
@@ -23,28 +23,57 @@ function useConsent(): UseQueryResult<Consent> {
   return useQuery({ queryKey: ["consent", wanted], queryFn: () => api.call("get_consent", { path: { kind: "consult" }, query: { language: wanted } }) });
 }
 
+/** Who is asked, and what it costs: a doctor, or the first free one of a department. */
+interface Asked {
+  name: string;
+  about: string;
+  feeFen: number;
+  of: { doctor_id: string } | { department_id: string };
+}
+
 export default function NewOrder(): ReactNode {
   const { id = "" } = useParams();
   const t = useT();
   const doctor = useDoctor(id);
-  const consent = useConsent();
-  const patients = usePatients();
   return (
     <Page title={t("new.title")} up={`/doctors/${id}`}>
       <Loaded query={doctor}>
-        {(who) => (
-          <Loaded query={patients}>
-            {(whom) => <Loaded query={consent}>{(text) => <Form doctor={who} patients={whom} consent={text} />}</Loaded>}
-          </Loaded>
-        )}
+        {(who) => <Prepared asked={{ name: who.name, about: `${who.title} · ${who.department}`, feeFen: who.fee_fen, of: { doctor_id: id } }} />}
       </Loaded>
     </Page>
   );
 }
 
+export function QuickOrder(): ReactNode {
+  const { id = "" } = useParams();
+  const t = useT();
+  const offers = useQuickOffers();
+  return (
+    <Page title={t("quick.title")} up="/quick">
+      <Loaded query={offers}>
+        {(all) => {
+          const offer = all.find((each) => each.department_id === id);
+          if (offer === undefined) return <Blank icon="doctor" title={t("quick.none")} />;
+          return <Prepared asked={{ name: offer.department, about: t("quick.first"), feeFen: offer.fee_fen, of: { department_id: id } }} />;
+        }}
+      </Loaded>
+    </Page>
+  );
+}
+
+function Prepared({ asked }: { asked: Asked }): ReactNode {
+  const consent = useConsent();
+  const patients = usePatients();
+  return (
+    <Loaded query={patients}>
+      {(whom) => <Loaded query={consent}>{(text) => <Form asked={asked} patients={whom} consent={text} />}</Loaded>}
+    </Loaded>
+  );
+}
+
 type Wrong = "patient" | "complaint" | "pictures" | "consent";
 
-function Form({ doctor, patients, consent }: { doctor: Doctor; patients: Patient[]; consent: Consent }): ReactNode {
+function Form({ asked, patients, consent }: { asked: Asked; patients: Patient[]; consent: Consent }): ReactNode {
   const t = useT();
   const api = useApi();
   const explain = useExplain();
@@ -78,14 +107,14 @@ function Form({ doctor, patients, consent }: { doctor: Doctor; patients: Patient
     }
     setBusy(true);
     try {
-      const order = await api.call("create_order", {
-        idempotencyKey: key.current,
-        body: {
-          doctor_id: doctor.id, patient_id: patient, kind, complaint: complaint.trim(),
-          image_ids: pictures.chosen.map((each) => each.mediaId ?? ""),
-          consent: { version: consent.version, sha256: consent.sha256, record_access: records },
-        },
-      });
+      const body = {
+        patient_id: patient, kind, complaint: complaint.trim(),
+        image_ids: pictures.chosen.map((each) => each.mediaId ?? ""),
+        consent: { version: consent.version, sha256: consent.sha256, record_access: records },
+      };
+      const order = await ("doctor_id" in asked.of
+        ? api.call("create_order", { idempotencyKey: key.current, body: { ...body, ...asked.of } })
+        : api.call("create_quick_order", { idempotencyKey: key.current, body: { ...body, ...asked.of } }));
       queries.setQueryData(["order", order.id], order);
       void queries.invalidateQueries({ queryKey: ["orders"] });
       await navigate(`/orders/${order.id}/pay`, { replace: true });
@@ -99,9 +128,9 @@ function Form({ doctor, patients, consent }: { doctor: Doctor; patients: Patient
   return (
     <>
       <Card className="p-strip">
-        <Avatar name={doctor.name} />
-        <p><strong>{doctor.name}</strong><small>{doctor.title} · {doctor.department}</small></p>
-        <strong className="p-price">{format.yuan(doctor.fee_fen)}</strong>
+        <Avatar name={asked.name} />
+        <p><strong>{asked.name}</strong><small>{asked.about}</small></p>
+        <strong className="p-price">{format.yuan(asked.feeFen)}</strong>
       </Card>
       <Card>
         <PatientPicker patients={patients} chosen={patient} onChoose={setChosen} />
@@ -130,7 +159,7 @@ function Form({ doctor, patients, consent }: { doctor: Doctor; patients: Patient
       <footer className="p-footer">
         {failure !== null && <p className="yz-notice yz-notice--bad" role="alert">{failure}</p>}
         <button type="button" className="yz-button yz-button--block" disabled={busy} onClick={() => void submit()}>
-          {t(busy ? "new.sending" : "new.submit", { amount: format.yuan(doctor.fee_fen) })}
+          {t(busy ? "new.sending" : "new.submit", { amount: format.yuan(asked.feeFen) })}
         </button>
       </footer>
     </>

@@ -13,10 +13,11 @@ import { closeKey } from "./Order";
 
 const ICONS: Partial<Record<Notice["kind"], IconName>> = {
   replied: "chat", replies_gifted: "gift", refunded: "card", order_closed: "check", order_reopened: "retry", time_left: "clock",
-  referral_accepted: "doctor", order_referred: "doctor", reply_flagged: "alert", critical_value: "alert",
+  referral_accepted: "doctor", order_referred: "doctor", order_taken: "doctor", order_returned: "retry", reply_flagged: "alert", critical_value: "alert",
 };
 const OWN: readonly Notice["kind"][] = [
   "replied", "replies_gifted", "order_closed", "order_reopened", "refunded", "referral_accepted", "order_referred", "reply_flagged",
+  "order_taken", "order_returned",
 ];
 /** What these tell of is on the order's page; all else is said in the chat. */
 const ON_ORDER: readonly Notice["kind"][] = ["refunded", "order_closed", "referral_accepted", "reply_flagged"];

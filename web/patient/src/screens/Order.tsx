@@ -5,6 +5,7 @@ import { Link, useParams } from "react-router";
 import { Picture } from "@yunzhen/shared/chat";
 import { Flags } from "../orders/Flags";
 import { ReferralCard } from "../orders/Referral";
+import { askAgain, doctorAbout, doctorName } from "../orders/doctor";
 import { type Step, hasChat, isOpen, mayCancel, mayRate, timeline } from "../orders/state";
 import { type Order as OrderModel, useOrder } from "../queries";
 import { Avatar, Card, LinkRow, Switch } from "../ui/bits";
@@ -36,13 +37,13 @@ function Details({ order }: { order: OrderModel }): ReactNode {
       <ReferralCard order={order} />
       <Card className="p-state">
         <p className="p-state__head"><StatusTag order={order} />{isOpen(order) && <Until at={order.deadline_at} />}{order.status === "pending_payment" && <Until at={order.unpaid_until} />}</p>
-        <p className="p-state__text">{t(explanation(order), { doctor: order.doctor.name, amount: format.yuan(order.refunded_fen || order.fee_fen) })}</p>
+        <p className="p-state__text">{t(explanation(order), { doctor: doctorName(order, t), amount: format.yuan(order.refunded_fen || order.fee_fen) })}</p>
         <ol className="p-timeline">{timeline(order).map((step) => <TimelineStep key={step.key} step={step} order={order} />)}</ol>
       </Card>
       <Card>
-        <Link className="p-strip p-strip--bare" to={`/doctors/${order.doctor.id}`}>
-          <Avatar name={order.doctor.name} />
-          <p><strong>{order.doctor.name}</strong><small>{order.doctor.title} · {order.doctor.department}</small></p>
+        <Link className="p-strip p-strip--bare" to={askAgain(order)}>
+          <Avatar name={doctorName(order, t)} />
+          <p><strong>{doctorName(order, t)}</strong><small>{doctorAbout(order)}</small></p>
           <Icon name="forward" />
         </Link>
       </Card>
@@ -197,7 +198,7 @@ function Next({ order }: { order: OrderModel }): ReactNode {
     <div className="p-buttons">
       {hasChat(order) && <Link className={isOpen(order) ? "yz-button p-button--link" : "yz-button yz-button--quiet p-button--link"} to={`/orders/${order.id}/chat`}>{t(isOpen(order) ? "order.open" : "order.read")}</Link>}
       {mayRate(order) && <Link className="yz-button p-button--link" to={`/orders/${order.id}/rate`}>{t("order.rate")}</Link>}
-      {!isOpen(order) && !mayRate(order) && <Link className="yz-button p-button--link" to={`/doctors/${order.doctor.id}`}>{t("order.again")}</Link>}
+      {!isOpen(order) && !mayRate(order) && <Link className="yz-button p-button--link" to={askAgain(order)}>{t("order.again")}</Link>}
     </div>
   );
 }

@@ -2,6 +2,7 @@ import { type AnswerOf, type Models, format, newKey, useApi, useExplain } from "
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Link, Navigate, useParams } from "react-router";
+import { doctorAbout, doctorName, isWithDoctor } from "../orders/doctor";
 import { type Order, useOrder } from "../queries";
 import { Avatar, Blank, Card, Choice } from "../ui/bits";
 import { Page } from "../ui/Page";
@@ -85,8 +86,8 @@ function Paying({ order }: { order: Order }): ReactNode {
   return (
     <>
       <Card className="p-strip">
-        <Avatar name={order.doctor.name} />
-        <p><strong>{order.doctor.name}</strong><small>{order.doctor.title} · {order.doctor.department}</small></p>
+        <Avatar name={doctorName(order, t)} />
+        <p><strong>{doctorName(order, t)}</strong><small>{doctorAbout(order)}</small></p>
       </Card>
       <Card className="p-total">
         <small>{t("pay.amount")}</small>
@@ -116,7 +117,7 @@ function Paying({ order }: { order: Order }): ReactNode {
 function Paid({ order }: { order: Order }): ReactNode {
   const t = useT();
   return (
-    <Blank icon="check" title={t("pay.done")} text={t("pay.done.text", { doctor: order.doctor.name })}>
+    <Blank icon="check" title={t("pay.done")} text={t(isWithDoctor(order) ? "pay.done.text" : "quick.done", { doctor: order.doctor.name })}>
       <p><Until at={order.deadline_at} /></p>
       <Link className="yz-button p-button--link" to={`/orders/${order.id}/chat`} replace>{t("pay.toChat")}</Link>
       <Link to="/" replace>{t("pay.toHome")}</Link>

@@ -1,6 +1,7 @@
 import { format, usePreferences } from "@yunzhen/shared";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
+import { doctorName } from "../orders/doctor";
 import { hasChat, isOpen, mayRate, repliesLeft } from "../orders/state";
 import type { Order } from "../queries";
 import { useT } from "../words";
@@ -16,9 +17,9 @@ export function OrderCard({ order }: { order: Order }): ReactNode {
     <li className="p-card p-order">
       <Link className="p-order__link" to={isOpen(order) ? `/orders/${order.id}/chat` : `/orders/${order.id}`}>
         <span className="p-order__head">
-          <Avatar name={order.doctor.name} />
+          <Avatar name={doctorName(order, t)} />
           <span className="p-order__who">
-            <span className="p-order__name">{order.doctor.name}<small>{order.doctor.title}</small></span>
+            <span className="p-order__name">{doctorName(order, t)}<small>{order.doctor.title}</small></span>
             <small>{order.doctor.department} · {t("order.for", { name: order.patient.name })}</small>
           </span>
           <StatusTag order={order} />

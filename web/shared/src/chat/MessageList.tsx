@@ -208,6 +208,14 @@ function SystemLine({ row, cardAction }: { row: Extract<Row, { kind: "system" }>
   if (card !== undefined) return <div className="yz-chat__card"><CardView card={card} action={cardAction} /></div>;
   if (event.name === "gift") return <p className="yz-chat__system">{t("chat.gift", { count: event.count })}</p>;
   if (event.name === "settled") return <p className="yz-chat__system">{t(`chat.settled.${event.outcome}`)}</p>;
+  if (event.name === "referred") {
+    return (
+      <p className="yz-chat__system">
+        {t(`chat.referred.${event.act}`, { doctor: event.doctor })}
+        {event.reason !== null && <><br />{t("chat.closed.reason", { reason: event.reason })}</>}
+      </p>
+    );
+  }
   if (event.name !== "closed") return <p className="yz-chat__system">{t(`chat.${event.name}`)}</p>;
   return (
     <p className="yz-chat__system" data-closed>

@@ -9,10 +9,14 @@ import type { Waiting } from "./queue";
 /** How far an own message has come. */
 export type Progress = "sent" | "delivered" | "read";
 
+const REFERRED = ["proposed", "accepted", "agreed", "refused", "withdrawn", "taken", "returned"] as const;
+export type ReferredAct = (typeof REFERRED)[number];
+
 export type SystemEvent =
   | { name: "opened" }
   | { name: "gift"; count: number }
-  | { name: "referred" }
+  /** From one doctor towards another, or out of a department's pool and back; `doctor` is whom it is about. */
+  | { name: "referred"; act: ReferredAct; doctor: string; reason: string | null }
   /** The money moved: `refund` back to the patient, `earned` to the doctor, when the consult may be rated. */
   | { name: "settled"; outcome: "refund" | "earned" }
   /** `reason`: the doctor's own words where they gave the order back. */
@@ -121,7 +125,11 @@ function eventOf(message: Message): SystemEvent | null {
     case "gift":
       return { name: "gift", count: Number(data["count"] ?? 1) };
     case "referred":
-      return { name: "referred" };
+      return {
+        name: "referred", act: REFERRED.find((act) => act === data["act"]) ?? "agreed",
+        doctor: (data["doctor"] as { name?: string } | undefined)?.name ?? "",
+        reason: typeof data["reason"] === "string" ? data["reason"] : null,
+      };
     case "settled":
       return { name: "settled", outcome: data["outcome"] === "refund" ? "refund" : "earned" };
     case "closed": {
