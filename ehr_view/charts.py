@@ -13,7 +13,7 @@ from typing import Final
 from ehr_view.domain.pagination import paginate
 from ehr_view.domain.records import Chart, PatientRef
 from ehr_view.domain.sheets import Sheet
-from ehr_view.domain.trends import trends_of, with_previous
+from ehr_view.domain.trends import Courses, with_previous
 from ehr_view.ports import Hospital
 from server.kernel.clock import Clock
 
@@ -78,5 +78,6 @@ class ChartCache:
 def prepare(chart: Chart) -> PreparedChart:
     """Previous values filled in, pages made. Takes a while for long charts: not for the event loop."""
     records = with_previous(chart.records)
-    pages = {record.id: paginate(record, trends_of(record, records)) for record in records}
+    courses = Courses(records)
+    pages = {record.id: paginate(record, courses.of(record)) for record in records}
     return PreparedChart(replace(chart, records=records), pages)

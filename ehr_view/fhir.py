@@ -26,7 +26,7 @@ _MOST_PAGES: Final = 60
 _MOST_RESOURCES: Final = 20_000
 _ANSWER_BYTES: Final = 32 * 1024 * 1024
 _CHUNK_BYTES: Final = 256 * 1024
-_BIG_BYTES: Final = 64 * 1024
+_BIG_BYTES: Final = 256 * 1024
 _ACCEPT: Final = {"Accept": "application/fhir+json"}
 _decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
 """Decimals as they were written: 4.60 is not 4.6."""

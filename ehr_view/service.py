@@ -4,6 +4,7 @@ Every look is decided anew on a freshly read log, before anything is asked of th
 drawn. A page leaves only after its view and the audit row of it are stored by a majority.
 """
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -134,9 +135,8 @@ class RecordService:
         await self._painter.warm()
         prepared = await self._chart(actor, grant)
         grant = await self._check(actor, order_id, LISTED)
-        await self._leases.open(_lease(actor, grant, self._clock.now()))
         row = audit_row(actor, LISTED, subject=order_id, at=self._clock.now(), order_id=order_id, hospital_id=grant.hospital_id)
-        await self._audit.record(row)
+        await asyncio.gather(self._leases.open(_lease(actor, grant, row.at)), self._audit.record(row))
         items = tuple(ListedRecord(r, len(prepared.pages[r.id])) for r in prepared.chart.records)
         return RecordList(items, prepared.chart.missing, prepared.chart.is_known)
 

@@ -350,8 +350,15 @@ def _heights(rows: Sequence[sheets.Row], density: int) -> list[int]:
 
 def _density(rows: Sequence[sheets.Row]) -> int:
     """The loosest spacing that needs no more pages than the tightest."""
-    pages = [len(_greedy(rows, _heights(rows, density), _ROWS_HEIGHT)) for density in range(len(ROW_LINES))]
-    return pages.index(pages[-1])
+
+    def pages(density: int) -> int:
+        return len(_greedy(rows, _heights(rows, density), _ROWS_HEIGHT))
+
+    tightest = len(ROW_LINES) - 1
+    if sum(_heights(rows, 0)) <= _ROWS_HEIGHT:
+        return 0
+    fewest = pages(tightest)
+    return next((density for density in range(tightest) if pages(density) == fewest), tightest)
 
 
 _ROWS_HEIGHT: Final = BODY_HEIGHT - TABLE_HEAD - BLOCK_GAP
@@ -360,6 +367,8 @@ _ROWS_HEIGHT: Final = BODY_HEIGHT - TABLE_HEAD - BLOCK_GAP
 def _split_rows(rows: Sequence[sheets.Row], density: int) -> list[list[sheets.Row]]:
     """Rows over pages, as evenly as their heights allow."""
     heights = _heights(rows, density)
+    if sum(heights) <= _ROWS_HEIGHT:
+        return [list(rows)]
     pages = len(_greedy(rows, heights, _ROWS_HEIGHT))
     even = -(-sum(heights) // pages)
     for target in range(even, _ROWS_HEIGHT, max(heights)):

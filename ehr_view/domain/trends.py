@@ -1,5 +1,6 @@
 """A test over time: what it was before, and how it went."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -63,30 +64,46 @@ def _beside(item: LabItem, at: datetime, last: dict[tuple[str, str], tuple[datet
     return replace(item, previous=before[1].value, previous_number=before[1].number, previous_at=before[0])
 
 
-def trends_of(record: Record, records: Iterable[Record]) -> tuple[Trend, ...]:
-    """The courses worth drawing for a report: of each figure in it that was measured at least three times up to then, and was
-    out of range at least once. Those that are out of range now come first, then in the report's order.
+class Courses:
+    """All figures of a chart by test and unit, oldest first: gathered once, for the courses of all its reports."""
 
-    A result in another unit is another course: figures are never converted here.
-    """
-    report = record.content
-    if not isinstance(report, LabReport):
-        return ()
-    wanted = {(i.code, i.unit): i for i in report.items if i.code and i.number is not None}
-    points: dict[tuple[str, str], list[Point]] = {key: [] for key in wanted}
-    for other in sorted(records, key=lambda r: (r.occurred_at, r.id)):
-        if not isinstance(other.content, LabReport) or other.occurred_at > record.occurred_at:
-            continue
-        for item in other.content.items:
-            found = points.get((item.code, item.unit))
-            if found is not None and item.number is not None and not _is_repeated(found, item.number, other.occurred_at):
-                found.append(Point(other.occurred_at, item.number, item.value, item.flag))
-    worth = [
-        Trend(item.code, item.name, item.unit, item.range, tuple(points[key][-MAX_POINTS:]))
-        for key, item in wanted.items()
-        if len(points[key]) >= MIN_POINTS and any(p.flag is not Flag.NORMAL for p in points[key])
-    ]
-    return tuple(sorted(worth, key=lambda t: t.points[-1].flag is Flag.NORMAL))
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._points: dict[tuple[str, str], list[Point]] = {}
+        for record in sorted(records, key=lambda r: (r.occurred_at, r.id)):
+            report = record.content
+            for item in report.items if isinstance(report, LabReport) else ():
+                if item.code and item.number is not None:
+                    found = self._points.setdefault((item.code, item.unit), [])
+                    if not _is_repeated(found, item.number, record.occurred_at):
+                        found.append(Point(record.occurred_at, item.number, item.value, item.flag))
+
+    def until(self, key: tuple[str, str], at: datetime) -> Sequence[Point]:
+        """Of one test, up to and with that instant."""
+        points = self._points.get(key, [])
+        return points[: bisect_right(points, at, key=lambda point: point.at)]
+
+    def of(self, record: Record) -> tuple[Trend, ...]:
+        """The courses worth drawing for a report: of each figure in it that was measured at least three times up to then, and
+        was out of range at least once. Those that are out of range now come first, then in the report's order.
+
+        A result in another unit is another course: figures are never converted here.
+        """
+        report = record.content
+        if not isinstance(report, LabReport):
+            return ()
+        wanted = {(i.code, i.unit): i for i in report.items if i.code and i.number is not None}
+        worth = [
+            Trend(item.code, item.name, item.unit, item.range, tuple(points[-MAX_POINTS:]))
+            for key, item in wanted.items()
+            if len(points := self.until(key, record.occurred_at)) >= MIN_POINTS
+            and any(p.flag is not Flag.NORMAL for p in points)
+        ]
+        return tuple(sorted(worth, key=lambda t: t.points[-1].flag is Flag.NORMAL))
+
+
+def trends_of(record: Record, records: Iterable[Record]) -> tuple[Trend, ...]:
+    """The courses of one report among these records."""
+    return Courses(records).of(record)
 
 
 def _is_repeated(points: Sequence[Point], number: float, at: datetime) -> bool:

@@ -69,6 +69,9 @@ _OTHERS: Final = {**dict.fromkeys("–⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂
 
 def clean(text: str) -> str:
     """Text that can be set: one kind of line end, no controls, no direction marks, the one micro sign."""
+    if text.isprintable():  # no controls, no line ends, no marks: most of what is set
+        text = text.replace("µ", "μ")
+        return text if text.isascii() else unicodedata.normalize("NFC", text)
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", "　").replace("\u00a0", " ").replace("µ", "μ")
     return _CONTROL.sub("", unicodedata.normalize("NFC", text))
 
