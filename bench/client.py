@@ -38,9 +38,13 @@ class RawClient(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     @classmethod
-    async def open(cls, host: str, port: int, token: str, timeout: float = 20.0) -> "RawClient":
+    async def open(
+        cls, host: str, port: int, token: str, timeout: float = 20.0, local_address: str | None = None
+    ) -> "RawClient":
+        """`local_address`: where it comes from, on a machine that has several."""
         loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(lambda: cls(f"{host}:{port}", token), host, port)
+        from_there = None if local_address is None else (local_address, 0)
+        _, client = await loop.create_connection(lambda: cls(f"{host}:{port}", token), host, port, local_addr=from_there)
         async with asyncio.timeout(timeout):
             await client.joined
         return client

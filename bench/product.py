@@ -71,12 +71,15 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running_product(folder: Path, port: int, sim_port: int, people: int, *, processes: int = 1) -> AsyncIterator[Running]:
+async def running_product(
+    folder: Path, port: int, sim_port: int, people: int, *, processes: int = 1, **settings: str
+) -> AsyncIterator[Running]:
     """`yunzhen run` in a folder of its own: the server alone on core 0, all else with the load on core 1, also further
     processes of the server (`serve-2` and so on)."""
     environment = {
         **os.environ,
         **WITHOUT_LIMITS,
+        **settings,
         "YZ_DATA_DIR": str(folder),
         "YZ_PORT": str(port),
         "YZ_SIM_PORT": str(sim_port),

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -38,8 +39,16 @@ _BACKLOG: Final = 1_024
 _KEEPALIVE_SECONDS: Final = 75.0
 
 
+def allow_many_files() -> None:
+    """Each connection is an open file, and many systems allow a thousand unless they are asked for more."""
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if few != most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def serve_until_stopped(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM; then take no more, finish what is under way, and end within 10 s."""
+    allow_many_files()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

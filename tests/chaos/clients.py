@@ -52,6 +52,10 @@ class App(Protocol):
         """All that the app holds of it, once it was settled."""
         ...
 
+    def end(self) -> None:
+        """Whatever it does."""
+        ...
+
 
 @dataclass
 class Phone(Device):
@@ -241,6 +245,9 @@ class PythonApp:
                 last = [(seq, held[seq]["kind"], held[seq]["sent_at"], held[seq]["closes"]) for seq in sorted(held)[-3:]]
                 raise AssertionError(f"not settled after {_SETTLED_SECONDS:.0f} s, the last entries are {last}")
             await asyncio.sleep(0.2)
+
+    def end(self) -> None:
+        return
 
 
 @dataclass

@@ -18,7 +18,7 @@ from tests.chaos.skewed import set_clock
 from tests.chaos.stage import KEEPERS, Part, Stage
 
 _DAY_SECONDS: Final = 86_400
-_PATIENCE_SECONDS: Final = 8.0
+_PATIENCE_SECONDS: Final = 12.0
 _FILLER: Final = "filler"
 
 
@@ -121,7 +121,7 @@ def _grow(filler: Path) -> None:
 
 async def _step_down(part: Part) -> None:
     client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
-        f"mongodb://127.0.0.1:{part.port}/?directConnection=true", serverSelectionTimeoutMS=1_000
+        f"mongodb://127.0.0.1:{part.port}/?directConnection=true", serverSelectionTimeoutMS=3_000
     )
     try:
         await client.admin.command({"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 1, "force": True})

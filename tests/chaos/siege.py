@@ -73,6 +73,13 @@ class _People:
             self.silent.append(Silent(who, order, await pay(who, order["id"], f"silent-{self.seed}-{number}")))
             await asyncio.sleep(_SILENT_SECONDS)
 
+    async def end(self) -> None:
+        for consult in self.consults:
+            consult.patient.end()
+            consult.doctor.end()
+        for phone in self.phones:
+            await phone.close()
+
     @property
     def phones(self) -> list[Phone]:
         return [phone for pair in self.pairs for phone in (pair.patient, pair.doctor)]
@@ -86,19 +93,19 @@ async def besiege(seed: int, minutes: float, folder: Path, say: Say) -> Report:
         say(f"the product is up after {took:.0f} s: {len(stage.parts)} processes, {len(stage.mounted)} disks of their own")
         people = _People(seed, [await _pair(http, stage, number) for number in range(PAIRS)])
         started = time.monotonic()
-        async with asyncio.TaskGroup() as all_of_it:
-            for number in range(PAIRS):
-                all_of_it.create_task(people.consult_on(number))
-            all_of_it.create_task(people.pay_in_vain())
-            await _rounds(stage, seed, minutes * 60, report, say)
-            people.over.set()
-        report.seconds = time.monotonic() - started
-        say("all have come back; checking")
-        await _check(http, stage, people, report)
+        try:
+            async with asyncio.TaskGroup() as all_of_it:
+                for number in range(PAIRS):
+                    all_of_it.create_task(people.consult_on(number))
+                all_of_it.create_task(people.pay_in_vain())
+                await _rounds(stage, seed, minutes * 60, report, say)
+                people.over.set()
+            report.seconds = time.monotonic() - started
+            say("all have come back; checking")
+            await _check(http, stage, people, report)
+        finally:
+            await people.end()
         report.starts = {name: part.starts for name, part in stage.parts.items()}
-        for pair in people.pairs:
-            await pair.patient.close()
-            await pair.doctor.close()
     return report
 
 

@@ -37,7 +37,10 @@ _SET: Final = "chaos"
 _MEMBER_DISK: Final = "512m"
 _CHECKPOINT_DISK: Final = "8m"
 _AGAIN_SECONDS: Final = 0.3
-_UP_SECONDS: Final = 120.0
+_UP_SECONDS: Final = 240.0
+_ASK_MS: Final = 3_000
+"""Who does not answer so soon is taken for dead. A busy machine needs it."""
+
 
 POLICY: Final[Mapping[str, str]] = {
     "YZ_CONSULT_VALIDITY": "12s",
@@ -133,7 +136,7 @@ class Stage:
     async def leading_keeper(self) -> Part | None:
         """Who holds the lease: its holder's name stands in its log."""
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-            self.environment["YZ_MONGO_URL"], serverSelectionTimeoutMS=1_000
+            self.environment["YZ_MONGO_URL"], serverSelectionTimeoutMS=_ASK_MS
         )
         try:
             lease = await client[DATABASE][LEASES].find_one({"_id": "keeper"})
@@ -280,7 +283,7 @@ async def _initiate(ports: Sequence[int]) -> None:
             await asyncio.sleep(0.05)
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(f"mongodb://127.0.0.1:{ports[0]}/?directConnection=true")
     members = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(ports)]
-    settings = {"electionTimeoutMillis": 2_000, "heartbeatIntervalMillis": 500}
+    settings = {"electionTimeoutMillis": 3_000, "heartbeatIntervalMillis": 500}
     await client.admin.command("replSetInitiate", {"_id": _SET, "members": members, "settings": settings})
     async with asyncio.timeout(60):
         while not (await client.admin.command("hello")).get("primary"):
@@ -290,7 +293,7 @@ async def _initiate(ports: Sequence[int]) -> None:
 
 async def _hello(port: int) -> dict[str, Any]:
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-        f"mongodb://127.0.0.1:{port}/?directConnection=true", serverSelectionTimeoutMS=800, socketTimeoutMS=800
+        f"mongodb://127.0.0.1:{port}/?directConnection=true", serverSelectionTimeoutMS=_ASK_MS, socketTimeoutMS=_ASK_MS
     )
     try:
         return await client.admin.command("hello")
@@ -304,7 +307,7 @@ async def _readiness(port: int) -> str:
     """What a server says of itself; who says nothing is `silent`."""
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as http,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http,
             http.get(f"http://127.0.0.1:{port}/readyz") as answer,
         ):
             return str((await answer.json())["status"])

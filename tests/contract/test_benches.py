@@ -24,5 +24,5 @@ def test_messages_are_measured_where_nothing_else_is_named() -> None:
 def test_all_benches_are_listed_with_what_they_measure() -> None:
     listed = _bench("--list").splitlines()
     assert [line.split()[0] for line in listed] == sorted(benches())
-    assert {"messages", "pages", "watermark"} <= set(benches())
+    assert {"crowd", "messages", "pages", "watermark"} <= set(benches())
     assert all(benches().values())

@@ -10,6 +10,9 @@ const PASSING = new Set(["unavailable", "internal", "rate_limited"]);
 const TRY_MS = 3_000;
 const told = { sent: [], recalled: [], strange: [], internal: [], refused: [], over_http: 0, reconnects: -1, slowest: 0 };
 const held = new Map();
+const asked = createInterface({ input: process.stdin });
+asked.once("close", () => process.exit(1)); // whoever started us is gone
+const askedForLog = new Promise((resolve) => asked.once("line", resolve));
 
 // The same numbers for the same seed.
 let state = [...seed].reduce((hash, letter) => Math.imul(hash ^ letter.codePointAt(0), 16777619) >>> 0, 2166136261);
@@ -141,7 +144,7 @@ async function chat() {
 
 await chat();
 console.log(JSON.stringify(told));
-for await (const line of createInterface({ input: process.stdin })) if (line === "log") break;
+await askedForLog;
 while (held.get(cursor())?.kind !== "settled") {
   await pause(200);
   await catchUp();
