@@ -135,6 +135,14 @@ class Live(Protocol):
     def send(self, account_ids: Iterable[str], event: str, payload: Mapping[str, Any]) -> None: ...
 
 
+class LiveHere(Protocol):
+    """The sockets of this process alone."""
+
+    def is_here(self, account_id: str) -> bool: ...
+
+    def send_here(self, account_ids: Iterable[str], event: str, body: bytes) -> None: ...
+
+
 class Outboxes(Protocol):
     """The relay: deliver what waits in that document, soon."""
 

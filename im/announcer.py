@@ -78,6 +78,10 @@ class Announcer:
             except_sid,
         )
 
+    def receipt_here(self, receipt: Receipt, members: tuple[str, ...]) -> None:
+        """The same to the sockets of this process alone, where another one stored it."""
+        self._hub.send_here(members, RECEIPT, as_json(render_receipt(receipt)))
+
     def typing(self, conversation_id: str, account_id: str, members: tuple[str, ...]) -> None:
         """Tell the other members that one of them is typing."""
         others = tuple(member for member in members if member != account_id)

@@ -16,6 +16,8 @@ LIVE: Final = "live"
 REVOKED: Final = "revoked"
 ENTRY: Final = "entry"
 
+_MOST_REMEMBERED: Final = 20_000
+
 
 class LocalSocket(Protocol):
     """A connected client of this process. `sid` is its own; an account and a session may have several."""
@@ -102,6 +104,8 @@ class LiveHub:
         self._by_session: dict[str, dict[str, LocalSocket]] = {}
         self._fold_hint: Callable[[str, bytes], object] | None = None
         self._presence: Callable[[str, bool], object] | None = None
+        self._told_once: frozenset[str] = frozenset()
+        self._sent: set[tuple[str, bytes]] = set()
         self._bus.listen(self._heard)
 
     @property
@@ -167,12 +171,20 @@ class LiveHub:
         accounts = tuple(account_ids)
         body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
         self._deliver(accounts, event, body, except_sid)
+        if event in self._told_once and len(self._sent) < _MOST_REMEMBERED:
+            self._sent.add((event, body))
         if not self._bus.is_alone:
             self._bus.publish(Hint(LIVE, accounts, event, body))
 
     def send_here(self, account_ids: Iterable[str], event: str, body: bytes) -> None:
         """Tell the sockets of this process only, where every process finds out by itself."""
-        self._deliver(account_ids, event, body, None)
+        if (event, body) not in self._sent:
+            self._deliver(account_ids, event, body, None)
+
+    def remember_sent(self, events: frozenset[str]) -> None:
+        """From now on `send_here` tells none of these that `send` told already: a stand-in that reads what others stored meets
+        what this process stored and told too."""
+        self._told_once, self._sent = events, set()
 
     def close_sessions(self, session_ids: Iterable[str], reason: str) -> None:
         """End every socket of these sessions, in every process: `session.revoked`, then the socket closes."""

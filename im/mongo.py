@@ -212,7 +212,7 @@ class ReceiptStore:
             "hospital_id": {"$in": list(hospital_ids)},
         }
         try:
-            return [_receipt(document) async for document in self._receipts.find(condition)]
+            return [receipt_from(document) async for document in self._receipts.find(condition)]
         except PyMongoError as error:
             raise Unavailable from error
 
@@ -221,7 +221,8 @@ def _receipt_id(conversation_id: str, account_id: str) -> bytes:
     return id_bytes(conversation_id) + account_id.encode()
 
 
-def _receipt(document: Mapping[str, Any]) -> Receipt:
+def receipt_from(document: Mapping[str, Any]) -> Receipt:
+    """The receipt that this document holds."""
     return Receipt(document["conversation_id"], document["account_id"], document["delivered_seq"], document["read_seq"])
 
 

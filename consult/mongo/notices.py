@@ -1,8 +1,8 @@
 """Notices in MongoDB. The id follows from the cause, so that each is there once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
@@ -34,11 +34,11 @@ class MongoNotices:
             created_at, notice_id = after
             query["$or"] = [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lt": notice_id}}]
         cursor = self._notices.find(query, sort=_NEWEST, limit=limit, comment=ALL_HOSPITALS)
-        return [_notice_from(document) for document in await cursor.to_list()]
+        return [notice_from(document) for document in await cursor.to_list()]
 
     async def find(self, account_id: str, notice_id: str) -> Notice | None:
         found = await self._notices.find_one({"_id": notice_id, "account_id": account_id}, comment=ALL_HOSPITALS)
-        return None if found is None else _notice_from(found)
+        return None if found is None else notice_from(found)
 
     async def read(self, account_id: str, notice_ids: Sequence[str], at: datetime) -> int:
         return await self._read({"account_id": account_id, "_id": {"$in": list(notice_ids)}}, at)
@@ -76,7 +76,8 @@ def _document(notice: Notice) -> Document:
     }
 
 
-def _notice_from(document: Document) -> Notice:
+def notice_from(document: Mapping[str, Any]) -> Notice:
+    """The notice that this document holds."""
     return Notice(
         id=document["_id"],
         hospital_id=document["hospital_id"],

@@ -98,6 +98,10 @@ class MongoOrders:
     async def find(self, order_id: str) -> Order | None:
         return await self._open(await self._orders.find_one({"_id": order_id}, comment=ALL_HOSPITALS))
 
+    async def read_document(self, document: Mapping[str, Any]) -> Order:
+        """The order that a document of the collection holds."""
+        return order_from(document, await self._keyring.hospital(document["hospital_id"]))
+
     async def find_all(self, order_ids: Iterable[str]) -> list[Order]:
         cursor = self._orders.find({"_id": {"$in": list(order_ids)}}, comment=ALL_HOSPITALS)
         return [order for document in await cursor.to_list() if (order := await self._open(document)) is not None]

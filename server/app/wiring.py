@@ -26,13 +26,16 @@ from billing.tasks import jobs as billing_jobs
 from billing.wechatpay import WechatChannel, WechatPay
 from consult.assembly import Consult, assemble, parts_of
 from consult.domain.reminders import parse_ladder
+from consult.mongo.notices import notice_from
 from consult.service.billing import OrderPayments
 from consult.service.cards import OrderCards
 from consult.service.conversations import MediaOwners
+from consult.service.notices import NOTICE
 from consult.service.orders import OrderSettings
 from consult.service.proofs import DeadlineProof
 from consult.service.records import OfflineVisits
 from consult.socket import commands as consult_commands
+from consult.tellers import tellers
 from ehr_view.critical.service import CriticalService
 from ehr_view.critical.watch import HospitalWatch
 from ehr_view.hl7.service import Intake
@@ -59,6 +62,7 @@ from im.search.service import MessageSearch
 from im.service import ConversationLog
 from im.socket import commands as im_commands
 from im.stand_in import StandIn
+from im.stand_in_documents import DocumentStandIn, ReceiptTeller
 from media.codecs import CodecPool
 from media.http import routes as media_routes
 from media.links import LinkSigner
@@ -209,6 +213,14 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             log.add_listener(stand_in)
             await stand_in.start()
             stack.push_async_callback(stand_in.close)
+            receipt_teller = ReceiptTeller(log, announcer, hub)
+            document_tellers = {
+                receipt_teller.collection: receipt_teller.tell,
+                **tellers(hub, parts.orders.read_document, notice_from),
+            }
+            documents = DocumentStandIn(db, hub, document_tellers, once=(NOTICE,))
+            await documents.start()
+            stack.push_async_callback(documents.close)
         receipts = Receipts(db, log)
         push = await stack.enter_async_context(
             pushing(

@@ -64,7 +64,8 @@ async def _until_ready(hosts: list[Host], expected: tuple[int, str]) -> None:
 
 async def test_rooms_typing_receipts_and_revocation_cross_processes(world: World, pair_of_processes: list[Host]) -> None:
     pair = await world.pair()
-    conversation_id = (await pair.paid())["conversation_id"]
+    pair_order = await pair.paid()
+    conversation_id = pair_order["conversation_id"]
     patient, patient_there = await _sockets_on_both(world, pair_of_processes, pair.patient)
     doctor_there, doctor = await _sockets_on_both(world, pair_of_processes, pair.doctor)
     said = await patient.say(conversation_id, "在吗")
@@ -87,11 +88,12 @@ async def test_rooms_typing_receipts_and_revocation_cross_processes(world: World
         assert answer.status == 400
 
 
-async def test_a_redis_that_hangs_is_reported_and_neither_holds_up_an_ack_nor_hides_a_message(
+async def test_a_redis_that_hangs_is_reported_and_neither_holds_up_an_ack_nor_hides_messages_orders_notices_and_receipts(
     world: World, pair_of_processes: list[Host], product: Product
 ) -> None:
     pair = await world.pair()
-    conversation_id = (await pair.paid())["conversation_id"]
+    pair_order = await pair.paid()
+    conversation_id = pair_order["conversation_id"]
     patient, patient_there = await _sockets_on_both(world, pair_of_processes, pair.patient)
     doctor_there, doctor = await _sockets_on_both(world, pair_of_processes, pair.doctor)
     await _until_ready(pair_of_processes, (200, "ok"))
@@ -108,6 +110,17 @@ async def test_a_redis_that_hangs_is_reported_and_neither_holds_up_an_ack_nor_hi
         answer = await doctor.say(conversation_id, "马上来医院")
         for each in (patient, patient_there, doctor_there):
             assert await each.wait_for("message.new", lambda m: m["seq"] == answer["seq"], seconds=3) == answer
+        began = time.monotonic()
+        about = pair_order["id"]
+        assert (await patient_there.wait_for("order.changed", lambda o: o["status"] == "in_session", seconds=3))["id"] == about
+        told = await patient_there.wait_for("notice", lambda n: n["kind"] == "replied", seconds=3)
+        assert (told["order_id"], told["data"]["seq"]) == (about, answer["seq"])
+        await patient.ok("receipt.read", {"conversation_id": conversation_id, "seq": answer["seq"]})
+        mark = await doctor.wait_for("receipt", lambda r: r["read_seq"] == answer["seq"], seconds=3)
+        assert mark["account_id"] == pair.patient.account_id
+        assert time.monotonic() - began < 3.5
+        await patient_there.quiet(1)
+        assert [n["kind"] for n in patient_there.all("notice")].count("replied") == 1
         (await Client(world.http, world.base_url, pair.patient.session).ask("DELETE", "/auth/sessions/current")).ok(204)
         began = time.monotonic()
         for each in (patient, patient_there):
