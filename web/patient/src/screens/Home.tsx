@@ -24,7 +24,7 @@ export default function Home(): ReactNode {
         <div className="p-hero__brand"><Mark className="p-hero__mark" /><span>{t("app.patient")}</span></div>
         <h1>{name === "" ? t("home.hello") : t("home.greeting", { name })}</h1>
         <p>{t("home.tagline")}</p>
-        <Link className="p-searchlink" to="/doctors"><Icon name="search" />{t("doctors.search")}</Link>
+        <Link className="p-searchlink" to="/doctors"><Icon name="search" /><span>{t("doctors.search")}</span></Link>
       </header>
       <main className="p-main">
         <Running />

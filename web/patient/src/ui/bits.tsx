@@ -91,7 +91,7 @@ export function Choice<T extends string>({ label, value, options, onChange }: Ch
   return (
     <fieldset className="p-choice">
       <legend className="yz-field__label">{label}</legend>
-      <div className="p-choice__bar">
+      <div className="p-choice__bar" data-count={options.length}>
         {options.map(([each, words]) => (
           <label key={each} className="p-choice__one">
             <input type="radio" name={name} value={each} checked={each === value} onChange={() => onChange(each)} />

@@ -49,6 +49,7 @@ export const zh = {
   "time.minutes": "{count} 分钟",
   "time.hours": "{count} 小时",
   "time.left": "剩余 {time}",
+  "time.long": "{hours} 小时 {minutes} 分",
   "time.over": "已到时间",
   "age": "{years} 岁",
   "sex.male": "男",
