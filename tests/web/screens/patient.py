@@ -17,6 +17,7 @@ _PATHS = {
     "home": "",
     "doctors": "doctors",
     "doctors-none": "doctors?q=zzzz",
+    "quick": "quick",
     "doctor": "doctors/{doctor_id}",
     "new": "doctors/{doctor_id}/order",
     "pay": "orders/{unpaid}/pay",

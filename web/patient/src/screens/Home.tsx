@@ -9,7 +9,7 @@ import { Icon } from "../ui/Icon";
 import { OrderCard } from "../ui/OrderCard";
 import { Loaded } from "../ui/Trouble";
 import { PagedList } from "../ui/paged";
-import { Blank, LinkRow } from "../ui/bits";
+import { Blank, Card, LinkRow } from "../ui/bits";
 import { useT } from "../words";
 
 const MOST_SHOWN = 3;
@@ -28,7 +28,7 @@ export default function Home(): ReactNode {
       </header>
       <main className="p-main">
         <Running />
-        <LinkRow to="/quick" icon="clock" title={t("quick.title")} note={t("quick.note")} />
+        <Card className="p-rows"><LinkRow to="/quick" icon="clock" title={t("quick.title")} note={t("quick.note")} /></Card>
         <section aria-labelledby="departments">
           <h2 id="departments" className="p-h2">{t("home.departments")}</h2>
           <Departments />
