@@ -7,10 +7,11 @@ from pydantic import Field
 
 from accounts.domain.phones import PHONE_PATTERN
 from admin_console.domain.board import MOST_DAYS, Board, DayFigures, DepartmentFigures, Series
-from admin_console.domain.dossier import Dossier, shown_parts
+from admin_console.domain.dossier import DeadlineProof, Dossier, shown_parts
 from admin_console.domain.proofs import Proof, ProofState
 from billing.domain import Channel, PaymentStatus, PostingSet, RefundStatus
 from billing.domain import Entry as Booked
+from consult.domain.proofs import Fault
 from consult.domain.status import OrderStatus
 from consult.domain.tasks import TaskState
 from ehr_view.domain.access import view_text
@@ -154,6 +155,35 @@ class OrderViewOut(WireModel):
     page: int
 
 
+class TimedDecisionOut(WireModel):
+    """What the sweep decided at `at`, and what it rested on; `due_at` null where an old entry does not name it."""
+
+    seq: int
+    at: Instant
+    kind: EntryKind
+    due_at: Instant | None
+    late_ms: int | None
+    inputs: Mapping[str, str | int | None]
+
+
+class DeadlineFindingOut(WireModel):
+    """`seq` 0: an entry that is not there."""
+
+    fault: Fault
+    seq: int
+    detail: str
+
+
+class DeadlinesOut(WireModel):
+    """Each timed decision of the order, decided again just now. `holds`: once each, rightly and within a minute. `waiting`: the
+    next one's time has not come."""
+
+    holds: bool
+    waiting: bool
+    decisions: Sequence[TimedDecisionOut]
+    findings: Sequence[DeadlineFindingOut]
+
+
 class DossierOut(WireModel):
     people: Sequence[PersonOut]
     entries: Sequence[EntryOut]
@@ -161,6 +191,7 @@ class DossierOut(WireModel):
     payments: Sequence[PaymentOut]
     refunds: Sequence[OrderRefundOut]
     views: Sequence[OrderViewOut]
+    deadlines: DeadlinesOut
 
 
 class ProofOut(WireModel):
@@ -299,6 +330,26 @@ def dossier_out(dossier: Dossier) -> DossierOut:
             )
             for view in dossier.views
         ],
+        deadlines=_deadlines(dossier.deadlines),
+    )
+
+
+def _deadlines(proof: DeadlineProof) -> DeadlinesOut:
+    return DeadlinesOut(
+        holds=not proof.findings,
+        waiting=proof.waiting,
+        decisions=[
+            TimedDecisionOut(
+                seq=decision.seq,
+                at=from_ms(decision.at_ms),
+                kind=decision.kind,
+                due_at=None if decision.due_at_ms is None else from_ms(decision.due_at_ms),
+                late_ms=decision.late_ms,
+                inputs=dict(decision.inputs),
+            )
+            for decision in proof.decisions
+        ],
+        findings=[DeadlineFindingOut(fault=found.fault, seq=found.seq, detail=found.detail) for found in proof.findings],
     )
 
 

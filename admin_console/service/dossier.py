@@ -5,7 +5,7 @@ from typing import Final
 
 from admin_console.domain.access import View
 from admin_console.domain.audit import AuditFilter
-from admin_console.domain.dossier import Dossier
+from admin_console.domain.dossier import Dossier, prove_deadlines
 from admin_console.ports import AccountBook, LogReader, MoneyReader, Names, StaffOrders, ViewBook
 from admin_console.service.audit import AuditQuery
 from admin_console.service.guard import Guard
@@ -37,6 +37,7 @@ class Dossiers:
         query: AuditQuery,
     ) -> None:
         self._guard = Guard(audit, clock)
+        self._clock = clock
         self._orders = orders
         self._log = log
         self._money = money
@@ -46,7 +47,8 @@ class Dossiers:
         self._query = query
 
     async def view(self, actor: Actor, order_id: str) -> Dossier:
-        """What was said (except what was taken back), what moved of money, and the newest looks at records. Raises Forbidden,
+        """What was said (except what was taken back), what moved of money, the newest looks at records, and every timed
+        decision taken again. Raises Forbidden,
         OrderNotFound."""
         await self._guard.require(actor, View.DOSSIER, subject=order_id, order_id=order_id)
         found = await self._orders.find_order(actor.hospital_id, order_id)
@@ -65,6 +67,7 @@ class Dossiers:
             refunds=await self._money.list_refunds_of_order(order.id, order.hospital_id),
             views=views,
             names=await self._names.find_names([each for each in people if is_id(each)]),
+            deadlines=prove_deadlines(order.conversation_id, entries, self._clock.now_ms()),
         )
         await self._guard.record(actor, View.DOSSIER, subject=order_id, order_id=order_id)
         return dossier

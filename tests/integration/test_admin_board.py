@@ -13,6 +13,7 @@ from admin_console.domain.orders import OrderFilter
 from admin_console.domain.proofs import STALE, ProofState
 from billing.domain import Channel, RefundStatus, captured_lines, earned_lines
 from billing.mongo import POSTINGS, REFUNDS
+from consult.domain.decisions import decide_expiry, decide_settlement
 from consult.domain.status import OrderStatus
 from consult.domain.tasks import TASKS, TaskState
 from consult.errors import OrderNotFound
@@ -126,6 +127,25 @@ async def test_a_dossier_tells_every_movement_of_money_in_order(world: Supervisi
     told = dossier_out(await world.dossiers.view(AUDITOR, order.id))
     assert [(each.entry, each.amount_fen) for each in told.postings] == [("captured", 5000), ("earned", 5000)]
     assert (told.entries, told.refunds, told.views) == ([], [], [])
+
+
+async def test_a_dossier_proves_each_timed_decision_and_names_the_one_that_was_not_taken(
+    world: Supervision, clock: ManualClock
+) -> None:
+    expired, forgotten = await world.order(), await world.order()
+    waiting = dossier_out(await world.dossiers.view(AUDITOR, expired.id)).deadlines
+    assert (waiting.holds, waiting.waiting, waiting.decisions) == (True, True, [])
+    clock.advance(timedelta(hours=48, seconds=2))
+    await world.log.append(expired.conversation_id, decide_expiry)
+    clock.advance(timedelta(seconds=30))
+    await world.log.append(expired.conversation_id, decide_settlement)
+    clock.advance(timedelta(seconds=90))
+    proved = dossier_out(await world.dossiers.view(AUDITOR, expired.id)).deadlines
+    told = [(each.seq, each.kind, each.late_ms, each.inputs["counted_replies"]) for each in proved.decisions]
+    assert (proved.holds, proved.waiting, told) == (True, False, [(2, "closed", 2_000, 0), (3, "settled", 30_000, 0)])
+    assert proved.decisions[1].inputs["outcome"] == "refund"
+    (finding,) = dossier_out(await world.dossiers.view(AUDITOR, forgotten.id)).deadlines.findings
+    assert (finding.fault, finding.seq, finding.detail) == ("late", 0, "still open 122.000 s after its time")
 
 
 async def test_the_dossier_of_another_hospitals_order_does_not_exist(world: Supervision) -> None:

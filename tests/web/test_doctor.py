@@ -252,3 +252,109 @@ async def test_a_critical_value_stands_over_every_screen_until_the_doctor_acknow
         await bar.get_by_role("button", name="我已知悉，立即处理").click()
         await expect(bar).to_have_count(0)
         assert [value["status"] for value in (await pair.doctor.get("/critical-values"))["items"]] == ["acknowledged"]
+
+
+async def test_a_word_is_found_in_all_conversations_and_in_one_and_leads_to_its_place(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    async with visit(chrome, product, trace, **WIDE) as context:
+        desk = await _desk(world, context)
+        page, pair = desk.page, desk.pair
+        order = await pair.paid()
+        for number in range(30):
+            words = "夜里出现荨麻疹" if number == 2 else f"第 {number} 句"
+            body = {"client_id": secrets.token_hex(16), "parts": [text(words)]}
+            await pair.patient.post(f"/conversations/{order['conversation_id']}/messages", body, 201)
+        await page.keyboard.press("Alt+f")
+        await page.get_by_role("searchbox", name="输入要找的词").fill("荨麻疹")
+        await page.keyboard.press("Enter")
+        hit = page.get_by_role("link", name=re.compile("夜里出现荨麻疹"))
+        await expect(hit).to_be_visible()
+        await expect(hit.locator("mark")).to_have_text("荨麻疹")
+        assert await serious_findings(page) == []
+        await hit.click()
+        await expect(page.get_by_role("article").filter(has_text="夜里出现荨麻疹")).to_be_in_viewport()
+        await expect(page.get_by_role("article").filter(has_text="第 29 句")).not_to_be_in_viewport()
+        await page.keyboard.press("Alt+s")
+        await page.get_by_role("dialog").get_by_role("searchbox").fill("没有说过的词")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("dialog").get_by_text("没有找到")).to_be_visible()
+
+
+async def test_a_suggested_visit_and_a_record_go_along_with_one_reply(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    async with visit(chrome, product, trace, **WIDE) as context:
+        desk = await _desk(world, context, known=True)
+        page, pair = desk.page, desk.pair
+        order = await pair.paid()
+        await desk.open_order(order)
+        await page.get_by_role("button", name="建议到院就诊").click()
+        day = await page.get_by_label("日期").input_value()
+        await page.get_by_role("button", name="下午").click()
+        await page.get_by_label("备注（可不填）").fill("请空腹")
+        assert await serious_findings(page) == []
+        await page.get_by_role("button", name="加入回复").click()
+        await page.locator(".dr-files button").first.click()
+        await page.get_by_role("button", name="请患者看这份病历").click()
+        await expect(page.get_by_role("list", name="随回复一起发送").get_by_role("listitem")).to_have_count(2)
+        await desk.send("请到医院复查。")
+        await expect(page.get_by_text("还可回复 2 次（共 3 次）").last).to_be_visible()
+        await expect(page.get_by_role("list", name="随回复一起发送")).to_have_count(0)
+        await expect(page.get_by_role("article").get_by_text(re.compile("已发送|已送达"))).to_be_visible()
+        said, booking, record = (await pair.log(order["conversation_id"]))[-1]["parts"]
+        assert (said["text"], booking["card"], record["card"]) == ("请到医院复查。", "booking", "record_shared")
+        expected = {"department": order["doctor"]["department"], "date": day, "period": "afternoon", "note": "请空腹"}
+        assert booking["data"] == expected
+
+
+async def test_an_order_is_offered_to_a_colleague_and_gone_from_the_desk_within_a_second_of_the_patients_consent(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    async with visit(chrome, product, trace, **WIDE) as context, visit(chrome, product, trace, **WIDE) as elsewhere:
+        desk, other = await _desk(world, context, known=True), await _desk(world, elsewhere)
+        page, pair = desk.page, desk.pair
+        order = await pair.paid(complaint="胸口发闷")
+        await desk.open_order(order)
+        await page.get_by_role("button", name="转诊").click()
+        to = (await pair.doctor.get(f"/doctors/{other.pair.doctor_id}"))["name"]
+        await page.get_by_placeholder("姓名、拼音、科室或擅长").fill(to)
+        await page.get_by_role("radio").first.wait_for()
+        await page.locator(f"input[type=radio][value='{other.pair.doctor_id}']").check()
+        await page.get_by_label("转诊原因").fill("请专科医生看看")
+        assert await serious_findings(page) == []
+        await page.get_by_role("button", name="提出转诊").click()
+        await expect(page.get_by_text(re.compile("等待对方接受"))).to_be_visible()
+        await other.page.get_by_role("tab", name="转来 1").click()
+        offer = other.page.get_by_role("article").filter(has_text="请专科医生看看")
+        await expect(offer).to_be_visible()
+        assert "胸口发闷" not in await other.page.content()
+        assert await serious_findings(other.page) == []
+        await offer.get_by_role("button", name="接受", exact=True).click()
+        await expect(page.get_by_text(re.compile("愿意接诊，等待患者同意")).last).to_be_visible()
+        path = f"/orders/{order['id']}/referrals"
+        referral = (await pair.patient.get(path))["items"][0]
+        await pair.patient.post(f"{path}/{referral['id']}/agree", {})
+        await expect(page.get_by_text("胸口发闷")).to_have_count(0, timeout=WITHIN_MS)
+        await other.page.get_by_role("tab", name="待接诊 1").click()
+        await expect(other.page.get_by_role("link", name=re.compile("胸口发闷"))).to_be_visible()
+
+
+async def test_the_keyboard_is_explained_by_a_question_mark_and_moves_between_patients(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    async with visit(chrome, product, trace, **WIDE) as context:
+        desk = await _desk(world, context)
+        page = desk.page
+        first, second = await desk.pair.paid(complaint="第一位"), await desk.pair.paid(complaint="第二位")
+        await expect(page.get_by_role("tab", name="待接诊 2")).to_be_visible()
+        await page.keyboard.press("?")
+        await expect(page.get_by_role("dialog", name="键盘操作").get_by_text("打开或关闭病历")).to_be_visible()
+        assert await serious_findings(page) == []
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("Alt+ArrowDown")
+        await expect(page).to_have_url(re.compile(first["id"]))
+        await page.keyboard.press("Alt+ArrowDown")
+        await expect(page).to_have_url(re.compile(second["id"]))
+        await page.get_by_role("textbox", name="输入消息").fill("是吗?")
+        await expect(page.get_by_role("dialog")).to_have_count(0)

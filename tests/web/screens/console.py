@@ -12,7 +12,7 @@ from playwright.async_api import Page
 from tests.web.screens.stage import Stage, look, settle
 
 APP = "console"
-_SIZES = ("desk", "small")
+_SIZES = ("desk", "small", "phone")
 _PATHS = {
     "board": "/console/",
     "orders": "/console/orders",
@@ -86,6 +86,21 @@ async def _dialogs(page: Page, stage: Stage, size: str) -> None:
     await page.get_by_role("button", name="新增医生").click()
     await settle(page)
     await stage.snap(page, APP, "doctor-form", size)
+    await page.goto(f"/console/orders/{stage.scene['session']}")
+    await page.get_by_role("button", name="搜索对话").click()
+    await page.get_by_role("searchbox", name="要找的词").fill("退热药")
+    await page.keyboard.press("Enter")
+    await page.locator(".c-hit").first.wait_for()
+    await settle(page)
+    await stage.snap(page, APP, "said", size)
+    await page.goto("/console/refunds?status=needs_person")
+    await settle(page)
+    await page.keyboard.press("?")
+    await settle(page)
+    await stage.snap(page, APP, "keys", size)
+    for name in ("board", "orders", "order"):
+        await stage.shoot_trouble(page, APP, name, size, _PATHS[name].format(**stage.scene))
+    await look(page, "zh-CN", "light")
     await page.goto("/console/staff")
     await page.get_by_role("button", name="新增工作人员").click()
     await settle(page)

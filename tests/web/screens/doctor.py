@@ -18,6 +18,14 @@ _PATHS = {
 }
 
 
+_IN_COMPOSER = ("quick-replies", "booking")
+_IN_SESSION = (
+    *(("gift", "赠送回复"), ("finish", "结束问诊"), ("notes", "备注"), ("search-here", "搜索")),
+    *(("quick-replies", "快捷回复"), ("booking", "建议到院就诊")),
+)
+_WAITING = (("refer", "转诊"), ("decline", "退回订单"))
+
+
 async def walk(stage: Stage) -> None:
     for size in ("phone", "desk"):
         async with stage.visit(size) as context:
@@ -26,7 +34,7 @@ async def walk(stage: Stage) -> None:
             await settle(page)
             await stage.shoot(page, APP, "login", size)
             await look(page, "zh-CN", "light")
-            await _sign_in(stage, page)
+            await _sign_in(page, stage, stage.scene["doctor_phone"])
             for name, path in _PATHS.items():
                 if stage.only and name not in stage.only:
                     continue
@@ -36,10 +44,11 @@ async def walk(stage: Stage) -> None:
             await _records(stage, page, size)
             await look(page, "zh-CN", "light")
             await _dialogs(stage, page, size)
+        async with stage.visit(size) as context:
+            await _empty(stage, await context.new_page(), size)
 
 
-async def _sign_in(stage: Stage, page: Page) -> None:
-    phone = stage.scene["doctor_phone"]
+async def _sign_in(page: Page, stage: Stage, phone: str) -> None:
     await page.goto("/doctor/")
     await page.get_by_label("手机号").fill(phone)
     await page.get_by_role("button", name="获取验证码").click()
@@ -73,10 +82,45 @@ async def _records(stage: Stage, page: Page, size: str) -> None:
 
 async def _dialogs(stage: Stage, page: Page, size: str) -> None:
     """What only a hand opens."""
-    await page.goto(_PATHS["consult"].format(**stage.scene))
+    phone = size == "phone"
+    for order, actions in (("session", _IN_SESSION), ("waiting", _WAITING)):
+        await page.goto(f"/doctor/orders/{stage.scene[order]}")
+        await settle(page)
+        for name, button in actions:
+            if phone and name not in _IN_COMPOSER:
+                await page.get_by_role("button", name="更多").click()
+                await settle(page)
+                if name == "gift":
+                    await stage.snap(page, APP, "more", size)
+            await page.get_by_role("button", name=button, exact=True).last.click()
+            await settle(page)
+            await stage.snap(page, APP, name, size)
+            await page.keyboard.press("Escape")
+    await page.goto("/doctor/")
     await settle(page)
-    for name, button in (("quick-replies", "快捷回复"), ("gift", "赠送回复"), ("finish", "结束问诊")):
-        await page.get_by_role("button", name=button).click()
+    for name, tab in (("open", "进行中"), ("finished", "已结束"), ("offers", "转来")):
+        await page.get_by_role("tab", name=re.compile(tab)).click()
         await settle(page)
         await stage.snap(page, APP, name, size)
-        await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="搜索对话").click()
+    await page.get_by_role("searchbox").fill("血压")
+    await page.keyboard.press("Enter")
+    await page.locator(".dr-hit").first.wait_for()
+    await stage.snap(page, APP, "search", size)
+    if not phone:
+        await page.goto("/doctor/")
+        await settle(page)
+        await page.keyboard.press("?")
+        await stage.snap(page, APP, "keys", size)
+    await stage.shoot_trouble(page, APP, "desk", size, "/doctor/")
+    await stage.shoot_trouble(page, APP, "messages", size, "/doctor/notices")
+
+
+async def _empty(stage: Stage, page: Page, size: str) -> None:
+    """A doctor's first day."""
+    _, _, phone = await stage.world.new_doctor(name="沈知远")
+    await _sign_in(page, stage, phone)
+    for name in ("desk", "messages", "figures"):
+        await page.goto(_PATHS[name])
+        await settle(page)
+        await stage.snap(page, APP, f"{name}-empty", size)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, Route
 
 from tests.support.contract import World
 from tests.support.product import Product
@@ -35,7 +35,9 @@ class Stage:
     @asynccontextmanager
     async def visit(self, size: str) -> AsyncIterator[BrowserContext]:
         """One person's browser of this size."""
-        context = await self.browser.new_context(base_url=self.product.base_url, locale="zh-CN", **SIZES[size])
+        context = await self.browser.new_context(
+            base_url=self.product.base_url, locale="zh-CN", timezone_id="Asia/Shanghai", **SIZES[size]
+        )
         context.set_default_timeout(20_000)
         try:
             yield context
@@ -52,11 +54,40 @@ class Stage:
                 await settle(page)
                 await self.snap(page, app, name, size, language, theme)
 
+    async def shoot_trouble(self, page: Page, app: str, name: str, size: str, path: str) -> None:
+        """This screen while nothing comes, and when it could not be had."""
+        for kind in ("loading", "error"):
+            async with trouble(page, kind):
+                for theme in THEMES:
+                    await look(page, LANGUAGES["zh"], theme)
+                    await page.goto(path)
+                    await asyncio.sleep(4 if kind == "error" else 1.5)  # what is tried again fails again
+                    await self.snap(page, app, f"{name}-{kind}", size, "zh", theme)
+
     async def snap(self, page: Page, app: str, name: str, size: str, language: str = "zh", theme: str = "light") -> None:
         """One picture of what is there now."""
         file = f"{app}-{name}-{size}-{language}-{theme}.png"
         await page.screenshot(path=self.folder / file)
         self.shots.append(file)
+
+
+@asynccontextmanager
+async def trouble(page: Page, kind: str) -> AsyncIterator[None]:
+    """While this lasts, what the app asks for never comes (`loading`), or fails (`error`); who is signed in stays signed in."""
+
+    async def answer(route: Route) -> None:
+        url = route.request.url
+        if "/auth/" in url or url.endswith(("/me", "/admin/me")):
+            await route.continue_()
+        elif kind == "error":
+            body = '{"code": "service.unavailable", "kind": "unavailable", "title": "", "fields": {}}'
+            await route.fulfill(status=503, content_type="application/problem+json", body=body)
+
+    await page.route("**/api/**", answer)
+    try:
+        yield
+    finally:
+        await page.unroute_all(behavior="ignoreErrors")
 
 
 async def look(page: Page, language: str, theme: str) -> None:

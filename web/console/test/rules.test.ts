@@ -9,7 +9,7 @@ import { type Dossier, type Row, story } from "../src/rules/story";
 const row = (audit_id: string, at: string, action: string, more: Partial<Row> = {}): Row => ({
   audit_id, at: `2026-01-05T02:00:${at}.000Z`, actor: { account_id: "p", role: "patient" }, action, subject: "s", order_id: "o", outcome: "ok", request_id: "r", ...more,
 });
-const NOTHING: Dossier = { people: [], entries: [], postings: [], payments: [], refunds: [], views: [] };
+const NOTHING: Dossier = { people: [], entries: [], postings: [], payments: [], refunds: [], views: [], deadlines: { holds: true, waiting: false, decisions: [], findings: [] } };
 
 test("each role sees its own doors and no other", () => {
   const doors = (role: Parameters<typeof maySee>[0][number]): Area[] => (Object.keys(AREAS) as Area[]).filter((area) => maySee([role], area));

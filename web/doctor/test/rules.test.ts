@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { percent, span } from "../src/rules/figures";
+import { dayOf } from "../src/rules/cards";
 import { type Order, filled, listed, newest, repliesLeft } from "../src/rules/orders";
+import { snippetOf } from "../src/rules/search";
 import { isWrong, proposal, sorted } from "../src/rules/schedule";
 
 function order(id: string, more: Partial<Order> = {}): Order {
@@ -69,4 +71,16 @@ describe("figures", () => {
       { unit: "minutes", count: 42 }, { unit: "minutes", count: 119 }, { unit: "hours", count: 2.5 },
     ]);
   });
+});
+
+it("a hit shows the words round what was asked for, and its beginning where they are not literally there", () => {
+  const text = "您好，资料我看过了。先观察体温和精神，超过 38.5℃ 可以用退热药，多饮水，不要捂。";
+  expect(snippetOf(text, "退热药")).toEqual({ before: "…和精神，超过 38.5℃ 可以用", match: "退热药", after: "，多饮水，不要捂。" });
+  expect(snippetOf("Fever\nsince  Monday", "SINCE")).toEqual({ before: "Fever ", match: "since", after: " Monday" });
+  expect(snippetOf("甲乙", "丙")).toEqual({ before: "甲乙", match: "", after: "" });
+});
+
+it("a day of a booking is a day of this place's calendar", () => {
+  expect(dayOf(new Date(2026, 10, 30, 23, 59), 1)).toBe("2026-12-01");
+  expect(dayOf(new Date(2026, 0, 5))).toBe("2026-01-05");
 });

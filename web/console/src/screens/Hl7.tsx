@@ -40,7 +40,7 @@ export default function Hl7(): ReactNode {
                 { title: t("hl7.received"), render: (held) => <When at={held.received_at} /> },
                 { title: t("hl7.kind"), render: (held) => <code>{held.kind || "?"}</code> },
                 { title: t("hl7.control"), render: (held) => <code>{held.control_id || "—"}</code> },
-                { title: t("hl7.reason"), render: (held) => held.reason },
+                { title: t("hl7.reason"), wrap: true, render: (held) => held.reason },
                 { title: t("hl7.where"), render: (held) => <code>{held.where || "—"}</code> },
                 { title: t("hl7.tries"), align: "end", render: (held) => held.tries },
                 { title: t("list.actions"), render: (held) => <Retry message={held} /> },

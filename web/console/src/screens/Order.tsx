@@ -5,6 +5,8 @@ import { Alert, Button, Segmented } from "antd";
 import { Fragment, type ReactNode, useMemo, useState } from "react";
 import { Link, useParams } from "react-router";
 import { type Dossier, type Group, type Line, type Row, story } from "../rules/story";
+import { DeadlineProof } from "../ui/Deadlines";
+import { SearchMessages } from "../ui/SearchMessages";
 import { saveAs } from "../ui/files";
 import { useMay } from "../ui/me";
 import { Badge, Nothing, Panel, Problem, Screen, StatusBadge, When, useTell } from "../ui/parts";
@@ -171,6 +173,7 @@ export default function OrderScreen(): ReactNode {
   const actions = (
     <>
       <Link to="/orders"><ArrowLeftOutlined aria-hidden="true" /> {t("order.back")}</Link>
+      {mayDossier && order.data && <SearchMessages order={order.data} />}
       {mayAudit && <Link to={`/audit?order=${orderId}`}>{t("order.audit")}</Link>}
       {mayExport && order.data && <Export order={order.data} />}
     </>
@@ -180,7 +183,10 @@ export default function OrderScreen(): ReactNode {
       <Loaded query={order}>
         {(found) => (
           <div className="c-columns c-columns--order">
-            <div className="c-screen"><Summary order={found} dossier={dossier.data ?? null} /></div>
+            <div className="c-screen">
+              <Summary order={found} dossier={dossier.data ?? null} />
+              {dossier.data !== undefined && dossier.data.entries.length > 0 && <DeadlineProof deadlines={dossier.data.deadlines} />}
+            </div>
             <div className="c-screen">
               {dossier.isError && <Problem error={dossier.error} onRetry={() => void dossier.refetch()} />}
               <Loaded query={rows}>{(all) => <Timeline order={found} rows={all} dossier={dossier.data ?? null} />}</Loaded>

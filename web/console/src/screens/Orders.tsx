@@ -34,7 +34,7 @@ function OrderTable({ orders, loading }: { orders: readonly Order[]; loading: bo
         { title: t("orders.status"), render: (order) => <StatusBadge status={order.status} /> },
         { title: t("orders.patient"), render: person },
         { title: t("orders.doctor"), render: (order) => `${order.doctor.name} · ${order.doctor.department}` },
-        { title: t("orders.created"), render: (order) => <When at={order.created_at} /> },
+        { title: t("orders.created"), spare: true, render: (order) => <When at={order.created_at} /> },
         { title: t("orders.deadline"), render: (order) => <When at={order.deadline_at} /> },
         { title: t("orders.fee"), align: "end", render: (order) => format.yuan(order.fee_fen) },
       ]}

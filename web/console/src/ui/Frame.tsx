@@ -8,10 +8,13 @@ import { type ReactNode, useEffect, useRef } from "react";
 import { NavLink, useLocation, useNavigate } from "react-router";
 import { type Area, maySee } from "../rules/areas";
 import { type Key, useT } from "../words";
+import { Keys } from "./Keys";
 import { useMe } from "./me";
 
-interface Door {
+export interface Door {
   to: string;
+  /** After G, by the keyboard. */
+  key: string;
   area: Area;
   title: Key;
   icon: ReactNode;
@@ -21,27 +24,27 @@ const DOORS: { title: Key; doors: Door[] }[] = [
   {
     title: "nav.group.now",
     doors: [
-      { to: "/", area: "board", title: "board.title", icon: <DashboardOutlined /> },
-      { to: "/orders", area: "orders", title: "orders.title", icon: <ProfileOutlined /> },
-      { to: "/tasks", area: "tasks", title: "tasks.title", icon: <BellOutlined /> },
-      { to: "/refunds", area: "refunds", title: "refunds.title", icon: <MoneyCollectOutlined /> },
+      { to: "/", key: "b", area: "board", title: "board.title", icon: <DashboardOutlined /> },
+      { to: "/orders", key: "o", area: "orders", title: "orders.title", icon: <ProfileOutlined /> },
+      { to: "/tasks", key: "t", area: "tasks", title: "tasks.title", icon: <BellOutlined /> },
+      { to: "/refunds", key: "r", area: "refunds", title: "refunds.title", icon: <MoneyCollectOutlined /> },
     ],
   },
   {
     title: "nav.group.proof",
     doors: [
-      { to: "/audit", area: "audit", title: "audit.title", icon: <AuditOutlined /> },
-      { to: "/trace", area: "trace", title: "trace.title", icon: <FileSearchOutlined /> },
-      { to: "/figures", area: "figures", title: "figures.title", icon: <BarChartOutlined /> },
+      { to: "/audit", key: "a", area: "audit", title: "audit.title", icon: <AuditOutlined /> },
+      { to: "/trace", key: "l", area: "trace", title: "trace.title", icon: <FileSearchOutlined /> },
+      { to: "/figures", key: "f", area: "figures", title: "figures.title", icon: <BarChartOutlined /> },
     ],
   },
   {
     title: "nav.group.setup",
     doors: [
-      { to: "/doctors", area: "doctors", title: "doctors.title", icon: <MedicineBoxOutlined /> },
-      { to: "/policy", area: "policy", title: "policy.title", icon: <InteractionOutlined /> },
-      { to: "/staff", area: "staff", title: "staff.title", icon: <TeamOutlined /> },
-      { to: "/hl7", area: "hl7", title: "hl7.title", icon: <ToolOutlined /> },
+      { to: "/doctors", key: "d", area: "doctors", title: "nav.doctors", icon: <MedicineBoxOutlined /> },
+      { to: "/policy", key: "p", area: "policy", title: "policy.title", icon: <InteractionOutlined /> },
+      { to: "/staff", key: "s", area: "staff", title: "staff.title", icon: <TeamOutlined /> },
+      { to: "/hl7", key: "h", area: "hl7", title: "hl7.title", icon: <ToolOutlined /> },
     ],
   },
 ];
@@ -80,6 +83,7 @@ export function Frame({ children }: { children: ReactNode }): ReactNode {
             </div>
             <AccountMenu name={name} />
           </nav>
+          <Keys doors={DOORS.flatMap((group) => group.doors).filter((door) => maySee(roles, door.area))} />
           <main id="content" ref={main} tabIndex={-1} className="c-main">{children}</main>
         </div>
       )}

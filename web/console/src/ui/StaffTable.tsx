@@ -6,6 +6,10 @@ export interface Column<T> {
   render: (row: T) => ReactNode;
   align?: "end";
   width?: number | string;
+  /** Long words, which may take several lines. */
+  wrap?: boolean;
+  /** Left out where there is no room for it: what the row's own page says too. */
+  spare?: boolean;
 }
 
 interface Props<T> {
@@ -19,8 +23,9 @@ interface Props<T> {
 
 /** A table of a page that scrolls sideways where it must. */
 export function StaffTable<T extends object>({ name, rows, rowKey, columns, loading = false }: Props<T>): ReactNode {
-  const made: TableProps<T>["columns"] = columns.map(({ title, render, align, width }) => ({
-    key: title, title, render: (_, row) => render(row), ...(align && { align }), ...(width !== undefined && { width }),
+  const made: TableProps<T>["columns"] = columns.map(({ title, render, align, width, wrap = false, spare = false }) => ({
+    key: title, title, render: (_, row) => render(row), className: wrap ? "c-cell c-cell--wrap" : "c-cell",
+    ...(align && { align }), ...(width !== undefined && { width }), ...(spare && { responsive: ["xl"] }),
   }));
   return (
     <Table<T>
@@ -31,7 +36,7 @@ export function StaffTable<T extends object>({ name, rows, rowKey, columns, load
       loading={loading}
       pagination={false}
       size="middle"
-      scroll={{ x: "max-content" }}
+      scroll={{ x: true }}
     />
   );
 }

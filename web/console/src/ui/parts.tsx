@@ -1,6 +1,6 @@
 /** What screens are made of. */
 import { CopyOutlined } from "@ant-design/icons";
-import { type Models, format, useExplain, usePreferences, useRemaining } from "@yunzhen/shared";
+import { type Language, type Models, format, useExplain, usePreferences, useRemaining } from "@yunzhen/shared";
 import { Alert, App, Button, Tag, Tooltip } from "antd";
 import { type ReactNode, useEffect } from "react";
 import { type Key, useT } from "../words";
@@ -85,11 +85,18 @@ export function StatusBadge({ status }: { status: Status }): ReactNode {
   return <Badge tone={TONES[status]}>{t(`status.${status}`)}</Badge>;
 }
 
+/** Today's too with its day: an administrator copies them into letters. */
+function dayAndTime(at: string, language: Language): string {
+  const instant = new Date(at);
+  const year: Intl.DateTimeFormatOptions = instant.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
+  return instant.toLocaleString(language, { ...year, month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false });
+}
+
 /** Day and time; the exact instant on hover and focus. */
 export function When({ at }: { at: string | null | undefined }): ReactNode {
   const { language } = usePreferences();
   if (at === null || at === undefined) return <span className="c-muted">—</span>;
-  return <time dateTime={at} title={format.exactly(at, language)}>{format.when(at, language)}</time>;
+  return <time dateTime={at} title={format.exactly(at, language)}>{dayAndTime(at, language)}</time>;
 }
 
 /** An id cut short, whole in the clipboard. */

@@ -5,11 +5,15 @@ import { Link, useLocation, useParams } from "react-router";
 import { useChangeSettings, useDesk, useFinished, useOrder, useSettings } from "../data/desk";
 import { type Order, type Tab, tabOf } from "../rules/orders";
 import { Blank } from "../ui/Blank";
+import { useShortcut } from "../ui/shortcuts";
 import { useToasts } from "../ui/Toast";
 import { useT } from "../words";
 import { OrderView } from "./OrderView";
 import { Pool } from "./Pool";
+import { Offers, useOffers } from "./Referral";
+import { SearchMessages, SearchSwitch } from "./Search";
 
+type List = Tab | "offers";
 const TABS: readonly Tab[] = ["waiting", "open", "finished"];
 
 /** Who waits, who is in session, who was; beside it the one that is looked at. On a phone one at a time. */
@@ -41,13 +45,17 @@ function OrderLists({ current }: { current: string | null }): ReactNode {
   const t = useT();
   const desk = useDesk();
   const here = useOrderTab(current, desk.waiting, desk.open);
-  const [chosen, setChosen] = useState<Tab | null>(null);
+  const [chosen, setChosen] = useState<List | null>(null);
+  const [searching, setSearching] = useState(false);
+  useShortcut("f", () => setSearching((on) => !on));
+  const offered = useOffers().data?.items.length ?? 0;
+  const lists: readonly List[] = offered > 0 || chosen === "offers" ? [...TABS, "offers"] : TABS; // seldom: shown while there are some
   const tab = chosen ?? here ?? "waiting";
-  const counts: Record<Tab, number | null> = { waiting: desk.waiting.length, open: desk.open.length, finished: null };
+  const counts: Record<List, number | null> = { waiting: desk.waiting.length, open: desk.open.length, finished: null, offers: offered };
   const tabs = useRef<HTMLDivElement>(null);
   const keys = (event: KeyboardEvent): void => {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    const next = TABS[TABS.indexOf(tab) + step];
+    const next = lists[lists.indexOf(tab) + step];
     if (step === 0 || next === undefined) return;
     setChosen(next);
     tabs.current?.querySelector<HTMLElement>(`#tab-${next}`)?.focus();
@@ -57,10 +65,12 @@ function OrderLists({ current }: { current: string | null }): ReactNode {
       <header className="dr-lists__head">
         <h1>{t("nav.desk")}</h1>
         <Accepting />
+        <SearchSwitch on={searching} onChange={setSearching} />
       </header>
+      {searching ? <SearchMessages /> : <>
       {/* eslint-disable-next-line jsx-a11y/interactive-supports-focus -- the tabs in it take the focus */}
       <div ref={tabs} className="dr-tabs" role="tablist" aria-label={t("desk.lists")} onKeyDown={keys}>
-        {TABS.map((each) => (
+        {lists.map((each) => (
           <button
             key={each} type="button" role="tab" id={`tab-${each}`} aria-selected={tab === each} aria-controls="orders" tabIndex={tab === each ? 0 : -1}
             className="dr-tabs__tab" onClick={() => setChosen(each)}
@@ -72,8 +82,9 @@ function OrderLists({ current }: { current: string | null }): ReactNode {
       </div>
       <div id="orders" role="tabpanel" aria-labelledby={`tab-${tab}`} className="dr-lists__body">
         {tab === "waiting" && <Pool />}
-        {tab === "finished" ? <Finished current={current} /> : desk.isLoading ? (desk.error ? <Failure error={desk.error} onRetry={desk.refetch} /> : <Skeleton />) : <Rows orders={desk[tab]} tab={tab} current={current} />}
+        {tab === "offers" ? <Offers /> : tab === "finished" ? <Finished current={current} /> : desk.isLoading ? (desk.error ? <Failure error={desk.error} onRetry={desk.refetch} /> : <Skeleton />) : <Rows orders={desk[tab]} tab={tab} current={current} />}
       </div>
+      </>}
     </section>
   );
 }

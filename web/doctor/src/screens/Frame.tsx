@@ -1,9 +1,10 @@
-import { Mark, useRuntime } from "@yunzhen/shared";
-import { type ReactNode, useEffect } from "react";
+import { ApiError, Mark, useRealtime, useRuntime } from "@yunzhen/shared";
+import { type ReactNode, useEffect, useState } from "react";
 import { NavLink, useLocation, useNavigate } from "react-router";
 import { useBadge, useDesk } from "../data/desk";
 import { useEvent } from "../data/events";
 import { Sign, type SignName } from "../ui/Sign";
+import { KeysDialog, useShortcut } from "../ui/shortcuts";
 import { useToasts } from "../ui/Toast";
 import { type Key, useT } from "../words";
 import { CriticalBar } from "./CriticalBar";
@@ -23,9 +24,15 @@ export function Frame({ children }: { children: ReactNode }): ReactNode {
   const { pathname } = useLocation();
   const badge = useBadge();
   const inOrder = pathname.startsWith("/orders/");
+  const [help, setHelp] = useState(false);
   useKeys();
+  useShortcut("?", () => setHelp(true));
+  const leave = useLeave();
   useEvent("notice", (notice) => {
     if (notice.kind === "order_paid") say(t("desk.newOrder"));
+  });
+  useEvent("notice", (notice) => {
+    if (notice.kind === "order_referred" && notice.order_id !== null) void leave(notice.order_id, notice.data["conversation_id"]);
   });
   useEvent("notices.read", ({ unread }) => queries.setQueryData(["notices", "badge"], { unread }));
   return (
@@ -49,6 +56,7 @@ export function Frame({ children }: { children: ReactNode }): ReactNode {
         <CriticalBar />
         {children}
       </div>
+      {help && <KeysDialog onClose={() => setHelp(false)} />}
     </div>
   );
 }
@@ -72,4 +80,27 @@ function useKeys(): void {
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
   }, [waiting, open, pathname, navigate]);
+}
+
+/** An order changed hands: if it is another's now, nothing of it stays in this page. */
+function useLeave(): (orderId: string, conversationId: unknown) => Promise<void> {
+  const { api, queries } = useRuntime();
+  const live = useRealtime();
+  const t = useT();
+  const { say } = useToasts();
+  const navigate = useNavigate();
+  const { pathname } = useLocation();
+  return async (orderId, conversationId) => {
+    void queries.invalidateQueries({ queryKey: ["orders"] });
+    try {
+      queries.setQueryData(["order", orderId], await api.call("get_order", { path: { order_id: orderId } }));
+      say(t("desk.newOrder"));
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== "order.not_found") return;
+      queries.removeQueries({ queryKey: ["order", orderId] });
+      if (typeof conversationId === "string") live.forget(conversationId);
+      if (pathname === `/orders/${orderId}`) void navigate("/");
+      say(t("refer.gone"));
+    }
+  };
 }

@@ -4,36 +4,37 @@ import { useMutation } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
 import { Link, useLocation } from "react-router";
 import { type Order, isOpen, repliesLeft } from "../rules/orders";
-import { Sign } from "../ui/Sign";
+import { Modal } from "../ui/Modal";
+import { Sign, type SignName } from "../ui/Sign";
+import { useShortcut } from "../ui/shortcuts";
 import { useToasts } from "../ui/Toast";
-import { useT } from "../words";
+import { type Key, useT } from "../words";
+import { BookingDialog, type Card, CardChips } from "./Cards";
 import { Person } from "./Desk";
 import { DeclineDialog, FinishDialog, GiftDialog, LastReplyDialog, RecallDialog } from "./OrderDialogs";
 import { Notes } from "./Notes";
 import { QuickReplies } from "./QuickReplies";
-import { ReferDialog } from "./ReferDialog";
 import { Records } from "./Records";
+import { ReferDialog, ReferralBar } from "./Referral";
+import { SearchMessages } from "./Search";
 
-type Asking = { what: "gift" | "finish" | "decline" | "refer" | "quick" | "notes" } | { what: "last"; answer: (send: boolean) => void } | { what: "recall"; message: Message };
+type Doing = "gift" | "finish" | "decline" | "notes" | "refer" | "find";
+type Asking = { what: Doing | "quick" | "booking" | "more" } | { what: "last"; answer: (send: boolean) => void } | { what: "recall"; message: Message };
 
 /** One consult: who asks, what was said, what can be done; the records beside it. */
 export function OrderView({ order }: { order: Order }): ReactNode {
   const t = useT();
   const open = useStillOpen(order);
-  const asked = useLocation().state as { record?: string } | null;
+  const asked = useLocation().state as { record?: string; seq?: number } | null;
   const [records, setRecords] = useState(() => asked?.record !== undefined || matchMedia("(min-width: 80rem)").matches);
   const [asking, setAsking] = useState<Asking | null>(null);
-  useEffect(() => {
-    const press = (event: KeyboardEvent): void => {
-      if (!event.altKey) return;
-      if (event.code === "KeyB") setRecords((shown) => !shown);
-      else if (event.code === "KeyQ" && open) setAsking({ what: "quick" });
-      else return;
-      event.preventDefault();
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
-  }, [open]);
+  const [cards, setCards] = useState<readonly Card[]>([]);
+  useShortcut("b", () => setRecords((shown) => !shown));
+  useShortcut("q", () => open && setAsking({ what: "quick" }));
+  useShortcut("n", () => setAsking({ what: "notes" }));
+  useShortcut("s", () => setAsking({ what: "find" }));
+  const close = (): void => setAsking(null);
+  const add = (card: Card): void => setCards((before) => [...before.filter((each) => each.title !== card.title), card]);
   return (
     <>
       <main className="dr-desk__main" aria-label={order.patient.name}>
@@ -49,16 +50,19 @@ export function OrderView({ order }: { order: Order }): ReactNode {
           </div>
           <Actions order={order} open={open} ask={(what) => setAsking({ what })} records={records} onRecords={() => setRecords(!records)} />
         </header>
-        <Talk order={order} open={open} ask={setAsking} />
+        <Talk order={order} open={open} ask={setAsking} at={asked?.seq ?? null} cards={cards} onCards={setCards} />
       </main>
-      {records && <Records order={order} open={open} wanted={asked?.record ?? null} onClose={() => setRecords(false)} />}
-      {asking?.what === "gift" && <GiftDialog order={order} onClose={() => setAsking(null)} />}
-      {asking?.what === "finish" && <FinishDialog order={order} onClose={() => setAsking(null)} />}
-      {asking?.what === "decline" && <DeclineDialog order={order} onClose={() => setAsking(null)} />}
-      {asking?.what === "refer" && <ReferDialog order={order} onClose={() => setAsking(null)} />}
-      {asking?.what === "notes" && <Notes order={order} onClose={() => setAsking(null)} />}
-      {asking?.what === "quick" && <PickQuick order={order} onClose={() => setAsking(null)} />}
-      {asking?.what === "recall" && <RecallDialog message={asking.message} onClose={() => setAsking(null)} />}
+      {records && <Records order={order} open={open} wanted={asked?.record ?? null} onClose={() => setRecords(false)} onShare={open && order.replies.used < order.replies.limit ? (record) => add({ part: { kind: "card", card: "record_shared", data: { record_id: record.record_id } }, title: record.title }) : null} />}
+      {asking?.what === "gift" && <GiftDialog order={order} onClose={close} />}
+      {asking?.what === "finish" && <FinishDialog order={order} onClose={close} />}
+      {asking?.what === "decline" && <DeclineDialog order={order} onClose={close} />}
+      {asking?.what === "notes" && <Notes order={order} onClose={close} />}
+      {asking?.what === "quick" && <PickQuick order={order} onClose={close} />}
+      {asking?.what === "booking" && <BookingDialog order={order} onAdd={add} onClose={close} />}
+      {asking?.what === "refer" && <ReferDialog order={order} onClose={close} />}
+      {asking?.what === "find" && <Modal title={t("search.here")} onClose={close}><SearchMessages conversationId={order.conversation_id} onGo={close} /></Modal>}
+      {asking?.what === "more" && <MoreActions order={order} open={open} ask={(what) => setAsking({ what })} onClose={close} />}
+      {asking?.what === "recall" && <RecallDialog message={asking.message} onClose={close} />}
       {asking?.what === "last" && (
         <LastReplyDialog
           onAnswer={(answer) => {
@@ -77,34 +81,55 @@ function useStillOpen(order: Order): boolean {
   return isOpen(order) && left !== 0;
 }
 
+interface Action {
+  what: Doing;
+  sign: SignName;
+  name: Key;
+}
+
+/** What can be done with the order now, the most usual first. */
+function actionsOf(order: Order, open: boolean): Action[] {
+  const answered = order.replies.used > 0;
+  const during: Action[] = [
+    { what: "gift", sign: "gift", name: "order.gift" },
+    answered ? { what: "finish", sign: "check", name: "order.finish" } : { what: "decline", sign: "undo", name: "order.decline" },
+    ...(order.status === "awaiting_doctor" ? [{ what: "refer", sign: "refer", name: "refer.short" } as const] : []),
+  ];
+  return [...(open ? during : []), { what: "notes", sign: "note", name: "notes.short" }, { what: "find", sign: "search", name: "search.short" }];
+}
+
 interface ActionsProps {
   order: Order;
   open: boolean;
-  ask: (what: "gift" | "finish" | "decline" | "refer" | "notes") => void;
+  ask: (what: Doing | "more") => void;
   records: boolean;
   onRecords: () => void;
 }
 
+/** All of them at a desk; on a phone the records, and the rest behind one button. */
 function Actions({ order, open, ask, records, onRecords }: ActionsProps): ReactNode {
   const t = useT();
   return (
     <div className="dr-head__actions" role="group" aria-label={t("order.actions")}>
-      {open && (
-        <>
-          <button type="button" className="dr-action" onClick={() => ask("gift")}><Sign name="gift" /><span>{t("order.gift")}</span></button>
-          {order.replies.used > 0
-            ? <button type="button" className="dr-action" onClick={() => ask("finish")}><Sign name="check" /><span>{t("order.finish")}</span></button>
-            : (
-              <>
-                <button type="button" className="dr-action" onClick={() => ask("decline")}><Sign name="undo" /><span>{t("order.decline")}</span></button>
-                <button type="button" className="dr-action" onClick={() => ask("refer")}><Sign name="person" /><span>{t("referral.short")}</span></button>
-              </>
-            )}
-        </>
-      )}
-      <button type="button" className="dr-action" onClick={() => ask("notes")}><Sign name="note" /><span>{t("notes.short")}</span></button>
+      {actionsOf(order, open).map(({ what, sign, name }) => (
+        <button key={what} type="button" className="dr-action dr-action--desk" onClick={() => ask(what)}><Sign name={sign} /><span>{t(name)}</span></button>
+      ))}
       <button type="button" className="dr-action" aria-pressed={records} onClick={onRecords}><Sign name="record" /><span>{t("records.title")}</span></button>
+      <button type="button" className="dr-action dr-action--phone" aria-haspopup="dialog" onClick={() => ask("more")}><Sign name="more" /><span>{t("order.more")}</span></button>
     </div>
+  );
+}
+
+function MoreActions({ order, open, ask, onClose }: { order: Order; open: boolean; ask: (what: Doing) => void; onClose: () => void }): ReactNode {
+  const t = useT();
+  return (
+    <Modal title={t("order.actions")} onClose={onClose}>
+      <ul className="dr-menu">
+        {actionsOf(order, open).map(({ what, sign, name }) => (
+          <li key={what}><button type="button" onClick={() => ask(what)}><Sign name={sign} /><span>{t(name)}</span></button></li>
+        ))}
+      </ul>
+    </Modal>
   );
 }
 
@@ -113,7 +138,16 @@ function PickQuick({ order, onClose }: { order: Order; onClose: () => void }): R
   return <QuickReplies order={order} onPick={(text) => draft.insert(text)} onClose={onClose} />;
 }
 
-function Talk({ order, open, ask }: { order: Order; open: boolean; ask: (asking: Asking) => void }): ReactNode {
+interface TalkProps {
+  order: Order;
+  open: boolean;
+  ask: (asking: Asking) => void;
+  at: number | null;
+  cards: readonly Card[];
+  onCards: (cards: readonly Card[]) => void;
+}
+
+function Talk({ order, open, ask, at, cards, onCards }: TalkProps): ReactNode {
   const t = useT();
   const live = useRealtime();
   const session = useSession();
@@ -134,7 +168,7 @@ function Talk({ order, open, ask }: { order: Order; open: boolean; ask: (asking:
     <>
       <p className="dr-private"><Sign name="lock" />{mark.reminder ?? t("order.private")}</p>
       <MessageList
-        conversation={conversation} ownAccountId={own} mark={mark.tile} head={<Complaint order={order} />}
+        conversation={conversation} ownAccountId={own} find={at} mark={mark.tile} head={<Complaint order={order} />}
         onRecall={(message) => ask({ what: "recall", message })}
         actions={(message, mine) => (
           <span className="dr-also">
@@ -151,10 +185,14 @@ function Talk({ order, open, ask }: { order: Order; open: boolean; ask: (asking:
             if (left === 1 && !(await new Promise<boolean>((answer) => ask({ what: "last", answer })))) return false;
             send(pieces, corrected?.seq ?? null);
             setCorrected(null);
+            onCards([]);
             return true;
           }}
+          extra={cards.map((card) => card.part)}
           note={(
             <>
+              <ReferralBar order={order} seq={conversation.log.seq} />
+              <CardChips cards={cards} onRemove={(card) => onCards(cards.filter((each) => each !== card))} />
               <p className="dr-replies" data-last={left === 1}>
                 <strong>{left === 1 ? t("order.replies.last") : t("order.replies", { left, limit: order.replies.limit })}</strong>
                 <span>{t("order.replies.hint")}</span>
@@ -167,7 +205,12 @@ function Talk({ order, open, ask }: { order: Order; open: boolean; ask: (asking:
               )}
             </>
           )}
-          tools={<button type="button" className="yz-tool" aria-label={t("quick.title")} title={`${t("quick.title")} (Alt+Q)`} onClick={() => ask({ what: "quick" })}><Sign name="flash" /></button>}
+          tools={(
+            <>
+              <button type="button" className="yz-tool" aria-label={t("quick.title")} title={`${t("quick.title")} (Alt+Q)`} onClick={() => ask({ what: "quick" })}><Sign name="flash" /></button>
+              <button type="button" className="yz-tool" aria-label={t("cards.booking")} title={t("cards.booking")} onClick={() => ask({ what: "booking" })}><Sign name="calendar" /></button>
+            </>
+          )}
         />
       ) : (
         <p className="dr-ended">
@@ -208,8 +251,8 @@ function Complaint({ order }: { order: Order }): ReactNode {
         </div>
       )}
       <dl>
-        {order.paid_at !== null && <><dt>{t("order.paid")}</dt><dd>{format.exactly(order.paid_at, language)}</dd></>}
-        <dt>{t("order.fee")}</dt><dd>{format.yuan(order.fee_fen)}</dd>
+        {order.paid_at !== null && <div><dt>{t("order.paid")}</dt><dd><time dateTime={order.paid_at}>{format.when(order.paid_at, language)}</time></dd></div>}
+        <div><dt>{t("order.fee")}</dt><dd>{format.yuan(order.fee_fen)}</dd></div>
       </dl>
     </section>
   );

@@ -1,29 +1,18 @@
 import { format } from "@yunzhen/shared";
 import { Countdown } from "@yunzhen/shared/chat";
 import type { ReactNode } from "react";
-import { type Offer, type Waiting, useAnswerOffer, useOffers, usePool, useTake } from "../data/pool";
+import { type Waiting, usePool, useTake } from "../data/pool";
 import { useT } from "../words";
 
 /** What the doctor could take, above what the doctor has. Nothing of the patient but what is needed to decide. */
 export function Pool(): ReactNode {
   const t = useT();
   const waiting = usePool();
-  const offers = useOffers();
-  if (waiting.length === 0 && offers.length === 0) return null;
+  if (waiting.length === 0) return null;
   return (
     <section className="dr-pool" aria-label={t("pool.title")}>
-      {waiting.length > 0 && (
-        <>
-          <h2>{t("pool.title")} <span className="dr-tabs__count" data-some="true">{waiting.length}</span></h2>
-          <ul className="dr-orders">{waiting.map((each) => <li key={each.order_id}><PoolRow waiting={each} /></li>)}</ul>
-        </>
-      )}
-      {offers.length > 0 && (
-        <>
-          <h2>{t("referral.offers")}</h2>
-          <ul className="dr-orders">{offers.map((each) => <li key={each.referral.id}><OfferRow offer={each} /></li>)}</ul>
-        </>
-      )}
+      <h2>{t("pool.title")} <span className="dr-tabs__count" data-some="true">{waiting.length}</span></h2>
+      <ul className="dr-orders">{waiting.map((each) => <li key={each.order_id}><PoolRow waiting={each} /></li>)}</ul>
     </section>
   );
 }
@@ -50,31 +39,6 @@ function PoolRow({ waiting }: { waiting: Waiting }): ReactNode {
           <span>{t(`kind.${waiting.kind}`)}</span>
           {waiting.images > 0 && <span>{t("pool.images", { count: waiting.images })}</span>}
           <button type="button" className="yz-button" disabled={take.isPending} onClick={() => take.mutate(waiting.order_id)}>{t("pool.take")}</button>
-        </span>
-      </span>
-    </div>
-  );
-}
-
-function OfferRow({ offer }: { offer: Offer }): ReactNode {
-  const t = useT();
-  const answer = useAnswerOffer();
-  return (
-    <div className="dr-order">
-      <span className="dr-order__body">
-        <span className="dr-order__top">
-          <strong>{t("referral.from", { doctor: offer.by.name })}</strong>
-          <span className="dr-order__person"><Whom sex={offer.sex} age={offer.age} /></span>
-          <Countdown until={offer.deadline_at} />
-        </span>
-        <span className="dr-order__text">{offer.referral.reason}</span>
-        <span className="dr-order__bottom">
-          {offer.referral.state === "accepted" ? <span>{t("referral.waits")}</span> : (
-            <>
-              <button type="button" className="yz-button yz-button--quiet" disabled={answer.isPending} onClick={() => answer.mutate({ offer, accept: false })}>{t("referral.refuse")}</button>
-              <button type="button" className="yz-button" disabled={answer.isPending} onClick={() => answer.mutate({ offer, accept: true })}>{t("referral.accept")}</button>
-            </>
-          )}
         </span>
       </span>
     </div>

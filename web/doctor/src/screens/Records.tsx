@@ -5,6 +5,7 @@ import { useEvent } from "../data/events";
 import type { Order } from "../rules/orders";
 import { Blank } from "../ui/Blank";
 import { Sign } from "../ui/Sign";
+import { useToasts } from "../ui/Toast";
 import { useT } from "../words";
 
 type Listing = Models["RecordListOut"];
@@ -20,13 +21,15 @@ interface Props {
   /** A record to show first. */
   wanted: string | null;
   onClose: () => void;
+  /** Put a record into the reply that is being written, for the patient to look at; null where none can be sent. */
+  onShare: ((record: Item) => void) | null;
 }
 
 /**
  * The patient's records beside the chat. They are in the page only while access lasts and the connection that would tell of its end
  * stands; then they leave the page and the memory. They are held in this component alone: no cache, no storage, no history.
  */
-export function Records({ order, open, wanted, onClose }: Props): ReactNode {
+export function Records({ order, open, wanted, onClose, onShare }: Props): ReactNode {
   const t = useT();
   const { queries } = useRuntime();
   const online = useOnline();
@@ -50,7 +53,7 @@ export function Records({ order, open, wanted, onClose }: Props): ReactNode {
       {!open ? <Blank sign="lock" title={t("records.over")} />
         : ended !== null || !order.record_access ? <Blank sign="lock" title={t(ended === null ? "records.denied" : "records.withdrawn")} hint={t("records.denied.hint")} />
         : !online || !connected ? <Blank sign="lock" title={t("records.cut")} hint={t("records.cut.hint")} />
-        : <OpenRecords key={grant} orderId={order.id} wanted={wanted} wide={wide} />}
+        : <OpenRecords key={grant} orderId={order.id} wanted={wanted} wide={wide} onShare={onShare} />}
     </aside>
   );
 }
@@ -62,7 +65,7 @@ function settle<T>(error: unknown): Asked<T> {
   return denied ? { state: "denied" } : { state: "failed", error };
 }
 
-function OpenRecords({ orderId, wanted, wide }: { orderId: string; wanted: string | null; wide: boolean }): ReactNode {
+function OpenRecords({ orderId, wanted, wide, onShare }: { orderId: string; wanted: string | null; wide: boolean; onShare: Props["onShare"] }): ReactNode {
   const t = useT();
   const api = useApi();
   const [asked, setAsked] = useState<Asked<Listing>>({ state: "loading" });
@@ -83,7 +86,7 @@ function OpenRecords({ orderId, wanted, wide }: { orderId: string; wanted: strin
   if (asked.state === "denied") return <Blank sign="lock" title={t("records.denied")} hint={t("records.denied.hint")} />;
   if (asked.state === "failed") return <Failure error={asked.error} onRetry={() => { setAsked({ state: "loading" }); setAttempt(attempt + 1); }} />;
   const record = asked.data.items.find((item) => item.record_id === chosen);
-  if (record !== undefined) return <RecordPages key={record.record_id} orderId={orderId} record={record} wide={wide} onBack={() => setChosen(null)} onDenied={deny} />;
+  if (record !== undefined) return <RecordPages key={record.record_id} orderId={orderId} record={record} wide={wide} onBack={() => setChosen(null)} onDenied={deny} onShare={onShare} />;
   return <RecordList listing={asked.data} onChoose={setChosen} />;
 }
 
@@ -115,7 +118,7 @@ function RecordList({ listing, onChoose }: { listing: Listing; onChoose: (id: st
               <span className="dr-files__kind" data-kind={item.kind}>{item.form === "prescription" ? t("records.form.prescription") : t(`records.${item.kind}`)}</span>
               <span className="dr-files__body">
                 <strong>{item.title}</strong>
-                <span>{[format.when(item.occurred_at, language), item.department, item.pages > 1 ? t("records.pages", { count: item.pages }) : ""].filter((each) => each !== "").join(" · ")}</span>
+                <span>{[format.when(item.occurred_at, language), item.department, item.source, item.pages > 1 ? t("records.pages", { count: item.pages }) : ""].filter((each) => each !== "").join(" · ")}</span>
               </span>
               {item.critical ? <span className="dr-flag" data-critical>{t("records.critical")}</span> : item.abnormal && <span className="dr-flag">{t("records.abnormal")}</span>}
               <Icon name="right" />
@@ -138,13 +141,15 @@ interface PagesProps {
   wide: boolean;
   onBack: () => void;
   onDenied: () => void;
+  onShare: Props["onShare"];
 }
 
 const ZOOMS = [1, 1.25, 1.5, 2, 3] as const;
 
 /** One record, page by page. Every page is a look that is recorded, so none is fetched before it is asked for. */
-function RecordPages({ orderId, record, wide, onBack, onDenied }: PagesProps): ReactNode {
+function RecordPages({ orderId, record, wide, onBack, onDenied, onShare }: PagesProps): ReactNode {
   const t = useT();
+  const { say } = useToasts();
   const [page, setPage] = useState(1);
   const [zoom, setZoom] = useState(0);
   const { asked, retry } = usePage(orderId, record.record_id, page, wide, onDenied);
@@ -167,7 +172,8 @@ function RecordPages({ orderId, record, wide, onBack, onDenied }: PagesProps): R
     <div className="dr-pages" onKeyDown={keys}>
       <div className="dr-pages__bar">
         <button type="button" className="yz-tool" onClick={onBack} aria-label={t("records.back")}><Sign name="back" /></button>
-        <h3 title={record.title}>{record.title}</h3>
+        <h3 title={record.title}>{record.title}{record.source !== "" && <small>{t("records.source", { source: record.source })}</small>}</h3>
+        {onShare !== null && <button type="button" className="yz-tool" onClick={() => { onShare(record); say(t("cards.record.added")); }} aria-label={t("cards.record")} title={t("cards.record")}><Sign name="share" /></button>}
         <button type="button" className="yz-tool" disabled={zoom === 0} onClick={() => larger(-1)} aria-label={t("records.zoomOut")}><Icon name="minus" /></button>
         <button type="button" className="yz-tool" disabled={zoom === ZOOMS.length - 1} onClick={() => larger(1)} aria-label={t("records.zoomIn")}><Icon name="plus" /></button>
       </div>

@@ -4,6 +4,7 @@ import { type ReactNode, useId, useState } from "react";
 import { useChangeSettings, useQuickReplies, useSettings } from "../data/desk";
 import { type Hours, WEEKDAYS, isWrong, proposal, sorted } from "../rules/schedule";
 import { Icon } from "@yunzhen/shared/chat";
+import { Keys } from "../ui/shortcuts";
 import { useToasts } from "../ui/Toast";
 import { useT } from "../words";
 import { ManageQuick } from "./QuickReplies";
@@ -171,13 +172,4 @@ function Devices(): ReactNode {
       )}
     </Loaded>
   );
-}
-
-function Keys(): ReactNode {
-  const t = useT();
-  const keys = [
-    ["Alt + ↑ ↓", t("settings.keys.orders")], ["Enter", t("settings.keys.send")], ["Alt + Q", t("settings.keys.quick")],
-    ["Alt + B", t("settings.keys.records")], ["← →", t("settings.keys.pages")],
-  ];
-  return <dl className="dr-keys">{keys.map(([key, does]) => <div key={key}><dt><kbd>{key}</kbd></dt><dd>{does}</dd></div>)}</dl>;
 }

@@ -143,7 +143,7 @@ export function WaitingBubble({ item, first }: { item: Waiting; first: boolean }
 
 function Pieces({ pieces }: { pieces: readonly Piece[] }): ReactNode {
   const t = useTranslate();
-  const [urls] = useState(() => pieces.map((piece) => (piece.kind === "text" ? "" : URL.createObjectURL(piece.blob))));
+  const [urls] = useState(() => pieces.map((piece) => ("blob" in piece ? URL.createObjectURL(piece.blob) : "")));
   useEffect(() => () => void setTimeout(() => urls.forEach((url) => URL.revokeObjectURL(url)), KEPT_MS), [urls]);
   const shown = pieces.map((piece, index) => ({ piece, url: urls[index] ?? "" }));
   const pictures = shown.filter(({ piece }) => piece.kind === "image");

@@ -4,7 +4,7 @@ import { type DraftFile, type DraftHolder, MOST_LETTERS, piecesOf, useDraft } fr
 import { Icon, type IconName } from "./icons";
 import { clock } from "./levels";
 import { PressToSpeak } from "./PressToSpeak";
-import type { Piece } from "./queue";
+import type { CardPiece, Piece } from "./queue";
 import { LONGEST_MS, type Recorder, useRecorder } from "./recorder";
 import { VoicePlayer } from "./Voice";
 
@@ -23,10 +23,12 @@ interface Props {
   /** Above the field: what there is to know before sending. */
   note?: ReactNode;
   placeholder?: string;
+  /** What goes along with it, such as a card: it can be sent alone too. */
+  extra?: readonly CardPiece[];
 }
 
 /** Words, pictures and voice of one message. Enter sends where there is a keyboard, Shift+Enter begins a new line. */
-export function Composer({ conversationId, onSend, speech = "draft", tools, note, placeholder }: Props): ReactNode {
+export function Composer({ conversationId, onSend, speech = "draft", tools, note, placeholder, extra = [] }: Props): ReactNode {
   const t = useTranslate();
   const live = useRealtime();
   const [draft, holder] = useDraft(conversationId);
@@ -40,7 +42,7 @@ export function Composer({ conversationId, onSend, speech = "draft", tools, note
   const field = useRef<HTMLTextAreaElement>(null);
   const file = useRef<HTMLInputElement>(null);
   const typed = useRef(0);
-  const pieces = piecesOf(draft);
+  const pieces = piecesOf(draft, extra);
 
   useEffect(() => {
     const area = field.current;

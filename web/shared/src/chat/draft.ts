@@ -5,7 +5,7 @@
 import { useMemo, useSyncExternalStore } from "react";
 import { useRuntime } from "../react/context";
 import type { Runtime } from "../react/runtime";
-import type { Piece } from "./queue";
+import type { CardPiece, Piece } from "./queue";
 
 export interface DraftFile {
   readonly id: string;
@@ -26,10 +26,10 @@ export const MOST_LETTERS = 4_000;
 const EMPTY: Draft = { text: "", files: [] };
 
 /** Words first, then the rest in the order of adding; null while there is nothing to send. */
-export function piecesOf(draft: Draft): Piece[] | null {
+export function piecesOf(draft: Draft, cards: readonly CardPiece[] = []): Piece[] | null {
   const text = draft.text.trim();
   const files = draft.files.map(({ kind, blob, durationMs }): Piece => ({ kind, blob, durationMs, media_id: null }));
-  const pieces: Piece[] = [...(text === "" ? [] : [{ kind: "text", text } as const]), ...files];
+  const pieces: Piece[] = [...(text === "" ? [] : [{ kind: "text", text } as const]), ...files, ...cards];
   return pieces.length === 0 || pieces.length > MOST_PARTS ? null : pieces;
 }
 

@@ -20,7 +20,10 @@ export interface FilePiece {
   media_id: string | null;
 }
 
-export type Piece = { kind: "text"; text: string } | FilePiece;
+export type CardPiece = Extract<Part, { kind: "card" }>;
+export type Piece = { kind: "text"; text: string } | CardPiece | FilePiece;
+
+const isFile = (piece: Piece): piece is FilePiece => piece.kind === "image" || piece.kind === "voice";
 
 export interface Waiting {
   client_id: string;
@@ -133,7 +136,7 @@ export class MediaQueue {
     const pieces = [...item.pieces];
     try {
       for (const [index, piece] of pieces.entries()) {
-        if (piece.kind === "text" || piece.media_id !== null) continue;
+        if (!isFile(piece) || piece.media_id !== null) continue;
         const mediaId = await this.put(piece, (share) => {
           this.progress.set(item.client_id, (index + share) / pieces.length);
           this.notify();
@@ -171,7 +174,7 @@ export class MediaQueue {
 }
 
 function partOf(piece: Piece): Part {
-  return piece.kind === "text" ? piece : { kind: piece.kind, media_id: piece.media_id ?? "" };
+  return isFile(piece) ? { kind: piece.kind, media_id: piece.media_id ?? "" } : piece;
 }
 
 const queues = new WeakMap<Runtime, MediaQueue>();
@@ -231,7 +234,7 @@ export function useSend(conversationId: string): (pieces: Piece[], corrects?: nu
   const { queue } = useWaiting(conversationId);
   const account = session.status === "in" ? session.account.account_id : "";
   return useCallback((pieces, corrects = null) => {
-    const words = pieces.every((piece) => piece.kind === "text");
+    const words = !pieces.some(isFile);
     if (words && !queue.holds(conversationId)) {
       void live.send(conversationId, pieces.map(partOf), corrects).catch(() => undefined); // shown at once; what cannot be kept is still sent
       return;

@@ -119,6 +119,12 @@ export class Realtime {
     return this.outbox.add(id, parts, this.options.clock.now(), corrects, clientId);
   }
 
+  /** Have no more of a conversation: it is somebody else's now. */
+  forget(id: string): void {
+    this.behind.delete(id);
+    this.put(emptyLog(id));
+  }
+
   retry(clientId: string): Promise<void> {
     return this.outbox.retry(clientId);
   }

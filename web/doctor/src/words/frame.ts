@@ -1,0 +1,38 @@
+/** What stands round every screen. */
+export const frameZh = {
+  "nav.main": "主导航",
+  "nav.desk": "工作台",
+  "nav.notices": "消息",
+  "nav.figures": "数据",
+  "nav.settings": "我的",
+  "nav.unread": "{count} 条未读",
+  "nav.skip": "跳到内容",
+  "critical.title": "危急值",
+  "critical.text": "{count} 项检查结果需要您立即处理",
+  "critical.within": "请在此时间内确认",
+  "critical.look": "查看结果",
+  "critical.take": "我已知悉，立即处理",
+  "critical.done": "已确认，感谢您及时处理",
+  "common.close": "关闭",
+  "common.done": "完成",
+  "error.critical.transition_refused": "这项危急值已由他人处理。",
+};
+
+export const frameEn: typeof frameZh = {
+  "nav.main": "Main",
+  "nav.desk": "Desk",
+  "nav.notices": "Messages",
+  "nav.figures": "Figures",
+  "nav.settings": "Settings",
+  "nav.unread": "{count} unread",
+  "nav.skip": "Skip to content",
+  "critical.title": "Critical value",
+  "critical.text": "{count} results need you at once",
+  "critical.within": "Acknowledge within",
+  "critical.look": "See the result",
+  "critical.take": "I have seen it and act on it",
+  "critical.done": "Acknowledged. Thank you for acting quickly",
+  "common.close": "Close",
+  "common.done": "Done",
+  "error.critical.transition_refused": "Somebody else has taken this critical value.",
+};
