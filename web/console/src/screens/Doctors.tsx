@@ -30,7 +30,7 @@ function DoctorForm({ doctor, onClose }: { doctor: Doctor | null; onClose: () =>
   const [shown, setShown] = useState(false);
   const [values, setValues] = useState({
     name: doctor?.name ?? "", title: doctor?.title ?? "", department_id: doctor?.department.id ?? "", good_at: doctor?.good_at ?? "",
-    fee: doctor === null ? "" : yuanOf(doctor.fee_fen), phone: "",
+    fee: doctor === null ? "" : yuanOf(doctor.fee_fen), phone: "", staff_number: doctor?.staff_number ?? "",
   });
   const set = (part: Partial<typeof values>): void => {
     setValues({ ...values, ...part });
@@ -40,7 +40,7 @@ function DoctorForm({ doctor, onClose }: { doctor: Doctor | null; onClose: () =>
   const save = useMutation({
     mutationFn: async (fee_fen: number): Promise<void> => {
       const { name, title, department_id, good_at, phone } = values;
-      const body = { name, title, department_id, good_at, fee_fen };
+      const body = { name, title, department_id, good_at, fee_fen, staff_number: values.staff_number.trim() || null };
       if (doctor === null) await api.call("add_doctor", { body: { ...body, phone }, idempotencyKey: key });
       else await api.call("change_doctor", { path: { doctor_id: doctor.id }, body: { ...body, phone: phone || null }, idempotencyKey: key });
     },
@@ -61,6 +61,7 @@ function DoctorForm({ doctor, onClose }: { doctor: Doctor | null; onClose: () =>
     <form className="c-form" onSubmit={submit} noValidate>
       <FormRow label={t("doctors.name")} error={needed(values.name)}><Input value={values.name} maxLength={60} onChange={(event) => set({ name: event.target.value })} /></FormRow>
       <FormRow label={t("doctors.jobTitle")} error={needed(values.title)}><Input value={values.title} maxLength={60} onChange={(event) => set({ title: event.target.value })} /></FormRow>
+      <FormRow label={t("trace.staffNumber")} hint={t("doctors.staffNumber.hint")}><Input value={values.staff_number} maxLength={16} autoComplete="off" onChange={(event) => set({ staff_number: event.target.value })} /></FormRow>
       <FormRow label={t("orders.department")} error={needed(values.department_id)}>
         <Select aria-label={t("orders.department")} value={values.department_id || null} options={departments} onChange={(department_id: string) => set({ department_id })} />
       </FormRow>
@@ -133,6 +134,7 @@ export default function Doctors(): ReactNode {
                 name={t("doctors.title")} rows={doctors} rowKey="id"
                 columns={[
                   { title: t("doctors.name"), render: (doctor) => <strong>{doctor.name}</strong> },
+                  { title: t("trace.staffNumber"), spare: true, render: (doctor) => <code>{doctor.staff_number}</code> },
                   { title: t("doctors.jobTitle"), render: (doctor) => doctor.title },
                   { title: t("orders.department"), render: (doctor) => doctor.department.name },
                   { title: t("doctors.phone"), render: (doctor) => doctor.phone },
