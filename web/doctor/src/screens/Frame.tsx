@@ -1,4 +1,4 @@
-import { ApiError, Mark, useRealtime, useRuntime } from "@yunzhen/shared";
+import { ApiError, Mark, type Models, useRealtime, useRuntime } from "@yunzhen/shared";
 import { type ReactNode, useEffect, useState } from "react";
 import { NavLink, useLocation, useNavigate } from "react-router";
 import { useBadge, useDesk } from "../data/desk";
@@ -91,16 +91,22 @@ function useLeave(): (orderId: string, conversationId: unknown) => Promise<void>
   const navigate = useNavigate();
   const { pathname } = useLocation();
   return async (orderId, conversationId) => {
-    void queries.invalidateQueries({ queryKey: ["orders"] });
+    const had = queries.getQueryData(["order", orderId]) !== undefined; // whoever is told and had it, hands it over
+    if (had) {
+      if (pathname === `/orders/${orderId}`) void navigate("/");
+      queries.removeQueries({ queryKey: ["order", orderId] });
+      for (const status of ["awaiting_doctor", "in_session"]) {
+        queries.setQueryData<Models["OrderPage"]>(["orders", status], (page) => page && { ...page, items: page.items.filter((order) => order.id !== orderId) });
+      }
+      if (typeof conversationId === "string") live.forget(conversationId);
+      say(t("refer.gone"));
+    }
+    await queries.invalidateQueries({ queryKey: ["orders"] });
     try {
       queries.setQueryData(["order", orderId], await api.call("get_order", { path: { order_id: orderId } }));
       say(t("desk.newOrder"));
     } catch (error) {
-      if (!(error instanceof ApiError) || error.code !== "order.not_found") return;
-      queries.removeQueries({ queryKey: ["order", orderId] });
-      if (typeof conversationId === "string") live.forget(conversationId);
-      if (pathname === `/orders/${orderId}`) void navigate("/");
-      say(t("refer.gone"));
+      if (!(error instanceof ApiError)) throw error; // another's now, or not to be had just now: the lists will tell
     }
   };
 }
