@@ -155,6 +155,7 @@ function Pieces({ pieces }: { pieces: readonly Piece[] }): ReactNode {
           {pictures.map(({ url }) => <span key={url} className="yz-picture"><img src={url} alt={t("chat.image")} /></span>)}
         </div>
       )}
+      {shown.map(({ piece }, index) => piece.kind === "card" && <CardView key={index} card={piece} action={undefined} />)}
       {shown.map(({ piece, url }) => piece.kind === "voice" && <VoicePlayer key={url} url={url} blob={piece.blob} durationMs={piece.durationMs} />)}
     </>
   );
