@@ -11,7 +11,7 @@ type Order = Models["OrderOut"];
 type Scope = "order" | "patient";
 const MOST_LETTERS = 64;
 
-/** What was said in an order, or by and to its patient anywhere, found by its words: also what was taken back. Each search is audited. */
+/** What was said in an order, or by and to its patient anywhere, found by its words; not what was taken back. Each search is audited. */
 export function SearchMessages({ order }: { order: Order }): ReactNode {
   const t = useT();
   const [open, setOpen] = useState(false);
@@ -61,7 +61,6 @@ function Hit({ hit, here, onGo }: { hit: Models["StaffHitOut"]; here: string; on
       <p className="c-story__head">
         <strong>{message.sender.name ?? t(`role.${message.sender.role as "patient"}`)}</strong>
         <span className="c-story__who"><When at={message.sent_at} /> · {t("order.said.seq", { seq: message.seq })}</span>
-        {hit.recalled && <Badge tone="danger">{t("said.recalled")}</Badge>}
         {hit.corrected_by !== null && <Badge tone="warning">{t("said.corrected", { seq: hit.corrected_by })}</Badge>}
         {hit.order_id !== here && <Link to={`/orders/${hit.order_id}`} onClick={onGo}>{t("refunds.openOrder")}</Link>}
       </p>
