@@ -13,7 +13,7 @@ QUICK_REPLIES: Final = "quick_replies"
 
 MOST_QUICK_REPLIES: Final = 200
 
-MOST_UNPAID_PLACES: Final = 10
+MOST_UNPAID_PLACES: Final = 20
 """So many places of a doctor's limited day one account may have taken without paying for them, also where they were given back:
 else one patient could keep a whole day from all others, half an hour at a time. Paid ones do not count."""
 
