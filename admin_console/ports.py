@@ -130,7 +130,7 @@ class ProofBook(Protocol):
 
 
 class LedgerReader(Protocol):
-    async def totals(self, hospital_id: str) -> MoneyTotals:
+    async def totals(self, hospital_id: str, now: datetime) -> MoneyTotals:
         """Sums of all postings of the hospital."""
         ...
 

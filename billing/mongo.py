@@ -6,7 +6,7 @@ version is always part of the write.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from billing.domain import (
+    MOST_FAULTS,
     Channel,
     Entry,
     LedgerFault,
@@ -65,6 +66,7 @@ INDEXES: Final[Indexes] = {
     POSTINGS: [
         IndexModel([("payment_id", ASCENDING)]),
         IndexModel([("hospital_id", ASCENDING), ("order_id", ASCENDING)]),
+        IndexModel([("hospital_id", ASCENDING), ("at", ASCENDING)]),
     ],
 }
 
@@ -75,6 +77,18 @@ _TRANSACTION_SECONDS: Final = 20.0
 
 class _Lost(Exception):
     """A guard did not match: the transaction is rolled back, and the caller looks again."""
+
+
+@dataclass(slots=True)
+class _Faults:
+    """However much is wrong, no more than `MOST_FAULTS` are named; all are counted."""
+
+    named: list[LedgerFault] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, *faults: LedgerFault) -> None:
+        self.count += len(faults)
+        self.named += faults[: max(0, MOST_FAULTS - len(self.named))]
 
 
 class MongoPayments:
@@ -234,7 +248,7 @@ class MongoPayments:
         """Recount everything, in one snapshot: every payment against its postings and refunds, every set, and the whole."""
         payments, sets, attributed = 0, 0, 0
         totals: dict[str, int] = {}
-        faults: list[LedgerFault] = []
+        faults = _Faults()
         async with self._database.client.start_session(snapshot=True) as session:
             batch: list[Payment] = []
             cursor = self._payments.find({}, session=session, comment=ALL_HOSPITALS).sort("_id", ASCENDING)
@@ -248,16 +262,16 @@ class MongoPayments:
             async for document in self._postings.find({}, session=session, comment=ALL_HOSPITALS):
                 sets += 1
                 if sum(document["lines"].values()) != 0:
-                    faults.append(LedgerFault(document["_id"], "its lines do not sum to zero"))
+                    faults.add(LedgerFault(document["_id"], "its lines do not sum to zero"))
                 for account, amount in document["lines"].items():
                     totals[account] = totals.get(account, 0) + amount
         if sum(totals.values()) != 0:
-            faults.append(LedgerFault("all accounts", "do not sum to zero"))
+            faults.add(LedgerFault("all accounts", "do not sum to zero"))
         if attributed != sets:
-            faults.append(LedgerFault("all postings", f"{sets - attributed} sets belong to no payment"))
-        return LedgerReport(payments, sets, totals, tuple(faults))
+            faults.add(LedgerFault("all postings", f"{sets - attributed} sets belong to no payment"))
+        return LedgerReport(payments, sets, totals, tuple(faults.named), faults.count)
 
-    async def _verify_batch(self, payments: list[Payment], session: AsyncClientSession, faults: list[LedgerFault]) -> int:
+    async def _verify_batch(self, payments: list[Payment], session: AsyncClientSession, faults: "_Faults") -> int:
         """Add what does not add up to `faults`; how many posting sets these payments have."""
         booked: dict[str, list[tuple[Entry, Mapping[str, int]]]] = {payment.id: [] for payment in payments}
         refunds: dict[str, list[tuple[RefundStatus, int]]] = {payment.id: [] for payment in payments}
@@ -267,25 +281,15 @@ class MongoPayments:
             payment_id = document["payment_id"]
             booked[payment_id].append((Entry(document["entry"]), document["lines"]))
             if (document["hospital_id"], document["order_id"]) != places[payment_id]:
-                faults.append(LedgerFault(document["_id"], "it is another hospital's or order's than its payment"))
+                faults.add(LedgerFault(document["_id"], "it is another hospital's or order's than its payment"))
         async for document in self._refunds.find(query, session=session, comment=ALL_HOSPITALS):
             payment_id = document["payment_id"]
             refunds[payment_id].append((RefundStatus(document["status"]), document["amount_fen"]))
             if (document["hospital_id"], document["order_id"]) != places[payment_id]:
-                faults.append(LedgerFault(document["_id"], "it is another hospital's or order's than its payment"))
+                faults.add(LedgerFault(document["_id"], "it is another hospital's or order's than its payment"))
         for payment in payments:
-            faults += check_payment(payment, booked[payment.id], refunds[payment.id])
+            faults.add(*check_payment(payment, booked[payment.id], refunds[payment.id]))
         return sum(len(sets) for sets in booked.values())
-
-    async def totals(self, hospital_id: str) -> dict[str, int]:
-        """What is in each account of a hospital."""
-        pipeline: list[Document] = [
-            {"$match": {"hospital_id": hospital_id}},
-            {"$project": {"lines": {"$objectToArray": "$lines"}}},
-            {"$unwind": "$lines"},
-            {"$group": {"_id": "$lines.k", "sum": {"$sum": "$lines.v"}}},
-        ]
-        return {row["_id"]: row["sum"] async for row in await self._postings.aggregate(pipeline)}
 
     # --- how ---
 

@@ -8,7 +8,7 @@ from admin_console.mongo.audit import MongoAuditRows
 from admin_console.mongo.board import MongoBoard
 from admin_console.mongo.checkpoints import CHECKPOINTS, FEED_PLACES, MongoArchive, MongoCheckpoints, MongoFeed
 from admin_console.mongo.custody import REVEAL_INDEXES, REVEALS, MongoReveals
-from admin_console.mongo.ledger import MongoLedger
+from admin_console.mongo.ledger import LEDGER_SUMS, MongoLedger
 from admin_console.mongo.orders import STAFF_ORDER_INDEXES, MongoStaffOrders
 from admin_console.mongo.proofs import PROOF_INDEXES, PROOFS, MongoProofs
 from admin_console.mongo.views import VIEW_INDEXES, MongoIssuedViews
@@ -19,6 +19,7 @@ from server.kernel.mongo import Indexes
 INDEXES: Final[Indexes] = {
     CHECKPOINTS: [IndexModel([("hospital_id", DESCENDING), ("_id", DESCENDING)])],
     FEED_PLACES: [],
+    LEDGER_SUMS: [],
     PROOFS: PROOF_INDEXES,
     REVEALS: REVEAL_INDEXES,
     ORDERS: STAFF_ORDER_INDEXES,

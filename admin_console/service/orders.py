@@ -29,6 +29,7 @@ class StaffDesk:
         query: AuditQuery,
     ) -> None:
         self._guard = Guard(audit, clock)
+        self._clock = clock
         self._orders = orders
         self._log = log
         self._ledger = ledger
@@ -62,7 +63,7 @@ class StaffDesk:
     async def view_figures(self, actor: Actor) -> HospitalFigures:
         await self._guard.require(actor, View.FIGURES, subject="figures")
         counts = await self._orders.count_orders(actor.hospital_id)
-        money = await self._ledger.totals(actor.hospital_id)
+        money = await self._ledger.totals(actor.hospital_id, self._clock.now())
         await self._guard.record(actor, View.FIGURES, subject="figures")
         return HospitalFigures(counts, money)
 

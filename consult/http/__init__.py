@@ -6,7 +6,6 @@ from pydantic import BaseModel
 
 from accounts.errors import DoctorNotFound, PatientNotFound
 from billing.errors import ChannelUnavailable, GatewayRefused, GatewayUnknown, PaymentClosed
-from consult.domain.order import ConsentGiven, OrderKind
 from consult.errors import (
     OrderConsentRequired,
     OrderDailyMaximum,
@@ -24,13 +23,14 @@ from consult.http.fairness import fairness_routes
 from consult.http.notes import note_routes
 from consult.http.notices import notice_routes
 from consult.http.reminders import reminder_routes
+from consult.http.requests import order_request
 from consult.http.tasks import task_routes
 from consult.service.consults import ConsultService
 from consult.service.desk import DeskService, DoctorBoard, ListedDoctor
 from consult.service.fairness import FairnessService
 from consult.service.notes import NoteService
 from consult.service.notices import NoticeService
-from consult.service.orders import OrderRequest, OrderService
+from consult.service.orders import OrderService
 from consult.service.payments import OrderPaymentService
 from consult.service.reminders import ReminderService
 from consult.service.tasks import TaskService
@@ -104,15 +104,7 @@ def routes(
 def _order_routes(orders: OrderService, payments: OrderPaymentService, conceal: Conceal) -> list[Route]:
     async def create(call: Call) -> OrderOut:
         body: OrderIn = call.body
-        given = body.consent
-        request = OrderRequest(
-            doctor_id=body.doctor_id,
-            patient_id=body.patient_id,
-            kind=OrderKind(body.kind),
-            complaint=body.complaint,
-            image_ids=tuple(body.image_ids),
-            consent=None if given is None else ConsentGiven(given.version, given.sha256, given.record_access),
-        )
+        request = order_request(body, doctor_id=body.doctor_id)
         return order_out(await orders.create_order(call.actor, call.seed_id, request))
 
     async def list_own(call: Call) -> OrderPage:

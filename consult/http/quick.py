@@ -3,7 +3,6 @@
 from typing import Final
 
 from accounts.errors import DepartmentNotFound, PatientNotFound
-from consult.domain.order import ConsentGiven, OrderKind
 from consult.errors import (
     OrderConsentRequired,
     OrderDailyMaximum,
@@ -13,8 +12,9 @@ from consult.errors import (
     OrderTaken,
     OrderTransitionRefused,
 )
+from consult.http.requests import order_request
 from consult.service.offers import QuickOffers
-from consult.service.orders import OrderRequest, OrderService
+from consult.service.orders import OrderService
 from consult.service.quick import PoolService
 from consult.wire import OrderOut, order_out
 from consult.wire.quick import (
@@ -46,16 +46,7 @@ def _patient_routes(orders: OrderService, offers: QuickOffers) -> list[Route]:
 
     async def create(call: Call) -> OrderOut:
         body: QuickOrderIn = call.body
-        given = body.consent
-        request = OrderRequest(
-            doctor_id=None,
-            department_id=body.department_id,
-            patient_id=body.patient_id,
-            kind=OrderKind(body.kind),
-            complaint=body.complaint,
-            image_ids=tuple(body.image_ids),
-            consent=None if given is None else ConsentGiven(given.version, given.sha256, given.record_access),
-        )
+        request = order_request(body, department_id=body.department_id)
         return order_out(await orders.create_order(call.actor, call.seed_id, request))
 
     return [

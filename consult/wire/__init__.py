@@ -31,10 +31,10 @@ class ConsentIn(WireModel):
     record_access: bool
 
 
-class OrderIn(WireModel):
-    """Without the consent that is in force there is no order: `order.consent_required`, also where none is given."""
+class AnyOrderIn(WireModel):
+    """What an order says, of whomever. Without the consent that is in force there is none: `order.consent_required`, also where
+    none is given."""
 
-    doctor_id: Id
     patient_id: Id
     kind: Literal["consult", "revisit"]
     complaint: Complaint
@@ -49,6 +49,13 @@ class OrderIn(WireModel):
         if len(set(ids)) != len(ids):
             raise ValueError("must not repeat")
         return ids
+
+
+class OrderIn(AnyOrderIn):
+    """An order of a doctor's. Without the consent that is in force there is none: `order.consent_required`, also where none is
+    given."""
+
+    doctor_id: Id
 
 
 class PaymentIn(WireModel):

@@ -1,15 +1,15 @@
 """What of quick consults crosses the network."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints
 
 from accounts.domain.doctors import FEE_MAX_FEN
-from consult.domain.order import MOST_IMAGES, OrderKind, age_on
+from consult.domain.order import OrderKind, age_on
 from consult.domain.quick import QuickPrice
 from consult.service.offers import QuickOffer
 from consult.service.quick import Waiting
-from consult.wire import Complaint, ConsentIn, _not_blank
+from consult.wire import AnyOrderIn
 from server.kernel.wire import Id, Instant, Page, WireModel
 
 
@@ -27,24 +27,10 @@ class QuickOfferList(Page[QuickOfferOut]):
     """All departments that can be asked."""
 
 
-class QuickOrderIn(WireModel):
+class QuickOrderIn(AnyOrderIn):
     """As an order of a doctor's, but for the doctor."""
 
     department_id: Id
-    patient_id: Id
-    kind: Literal["consult", "revisit"]
-    complaint: Complaint
-    image_ids: Annotated[list[Id], Field(max_length=MOST_IMAGES)]
-    consent: ConsentIn | None = None
-
-    _says_something = field_validator("complaint")(_not_blank)
-
-    @field_validator("image_ids")
-    @classmethod
-    def _once_each(cls, ids: list[str]) -> list[str]:
-        if len(set(ids)) != len(ids):
-            raise ValueError("must not repeat")
-        return ids
 
 
 class WaitingOut(WireModel):

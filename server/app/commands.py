@@ -156,7 +156,7 @@ async def verify_money(settings: Settings) -> int:
     _out.print(table)
     for fault in report.faults:
         _out.print(f"[red]fault[/] {fault.where}: {fault.what}")
-    outcome = "balanced" if report.balanced else f"{len(report.faults)} faults"
+    outcome = "balanced" if report.balanced else f"{report.fault_count} faults"
     _out.print(f"{report.payments} payments, {report.posting_sets} posting sets: {outcome}")
     return 0 if report.balanced else 1
 

@@ -20,7 +20,7 @@ _PLANTED = {
     "simulators/planted.py": "import billing",
     "accounts/service/planted.py": "import pymongo",
     "accounts/domain/planted.py": "import redis.asyncio",
-    "accounts/http.py": "import accounts.mongo",
+    "accounts/http/planted.py": "import accounts.mongo",
 }
 
 

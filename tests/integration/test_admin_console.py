@@ -1,5 +1,6 @@
+import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from admin_console.domain.access import ALLOWED, View
 from admin_console.domain.audit import AuditFilter, Place, ShownRow
 from admin_console.domain.orders import MoneyTotals, OrderFilter
+from admin_console.mongo import MongoLedger
 from billing.mongo import POSTINGS
 from consult.domain.status import OrderStatus
 from consult.errors import OrderNotFound
@@ -158,8 +160,12 @@ async def test_a_search_is_recorded_and_does_not_stand_in_its_own_answer(world: 
     )
 
 
+_OF_TWO = frozenset({View.REVEAL_ASKED, View.REVEAL_AGREED, View.REVEAL_REFUSED, View.REVEALED})
+"""What takes two people: `test_admin_custody`."""
+
+
 @pytest.mark.parametrize("role", list(StaffRole))
-@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("view", [view for view in View if view not in _OF_TWO])
 async def test_each_view_is_for_its_roles_and_a_refusal_is_recorded(world: Supervision, view: View, role: StaffRole) -> None:
     order = await world.order()
     actor = staff(role)
@@ -176,6 +182,7 @@ async def test_each_view_is_for_its_roles_and_a_refusal_is_recorded(world: Super
         View.DOSSIER: lambda: world.dossiers.view(actor, order.id),
         View.PATIENT: lambda: world.dossiers.find_patient_account(actor, "13812341234"),
         View.VERIFICATION: lambda: world.proofs.list_newest(actor),
+        View.REVEALS: lambda: world.custody.list_newest(actor),
         View.HL7: lambda: world.repairs.list_failed(actor),
     }
     allowed = role in ALLOWED[view]
@@ -250,14 +257,40 @@ async def test_figures_count_orders_and_sum_the_ledger(world: Supervision) -> No
         {"held": 3000, "refunds_payable": -3000},
         {"refunds_payable": 1000, "clearing:wechat_h5": -1000},
     ):
-        await world.database[POSTINGS].insert_one({"_id": new_id(), "hospital_id": "default", "lines": lines})
-    await world.database[POSTINGS].insert_one({"_id": new_id(), "hospital_id": "another", "lines": {"held": -7}})
+        await _post(world, lines)
+    await _post(world, {"held": -7}, hospital_id="another")
     figures = await world.desk.view_figures(staff(StaffRole.FINANCE))
     assert figures.money == MoneyTotals(paid_fen=8000, held_fen=0, earned_fen=5000, refunded_fen=3000)
     assert figures.counts.by_status[OrderStatus.AWAITING_DOCTOR] == 1
     assert figures.counts.by_status[OrderStatus.PENDING_PAYMENT] == 1
     assert sum(figures.counts.by_status.values()) == 2
     assert figures.counts.replied_rate is None
+
+
+async def _post(world: Supervision, lines: dict[str, int], *, hospital_id: str = "default", at: datetime | None = None) -> None:
+    posting = {"_id": new_id(), "hospital_id": hospital_id, "at": at or world.clock.now(), "lines": lines}
+    await world.database[POSTINGS].insert_one(posting)
+
+
+async def test_days_that_are_over_are_summed_once_and_never_read_again(world: Supervision) -> None:
+    """Also where several ask at once, and a day's last postings are told an hour after it."""
+    ledger, paid = MongoLedger(world.database), {"clearing:wechat_h5": 100, "held": -100}
+    start, posted = world.clock.now(), 0
+    for day in range(3):
+        for number in range(100):
+            await _post(world, paid, at=start + timedelta(days=day, seconds=number))
+            posted += 100
+        now = start + timedelta(days=day, hours=2)
+        answers = await asyncio.gather(*(ledger.totals("default", now) for _ in range(4)))
+        assert answers == [MoneyTotals(paid_fen=posted, held_fen=posted, earned_fen=0, refunded_fen=0)] * 4
+    await world.database[POSTINGS].delete_many({"at": {"$lt": start + timedelta(days=1)}})
+    midnight = (start + timedelta(days=3)).replace(hour=0, minute=0, second=0, microsecond=0)
+    late = midnight - timedelta(milliseconds=1)
+    for now in (midnight + timedelta(minutes=30), midnight + timedelta(hours=1)):
+        await _post(world, paid, at=late)
+        posted += 100
+        assert (await ledger.totals("default", now)).paid_fen == posted
+    assert (await ledger.totals("another", midnight)).paid_fen == 0
 
 
 async def test_what_has_not_the_form_of_an_id_is_not_written_down(world: Supervision) -> None:

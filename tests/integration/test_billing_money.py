@@ -280,10 +280,17 @@ async def test_what_was_earned_can_be_refunded_and_earning_twice_is_earning_once
     payment = await world.payment(started.payment_id)
     for _ in range(2):
         await world.payments.settle_earned(payment.order_id, "default", payment.id)
-    assert (await world.books.totals("default")) == {"clearing:wechat_h5": FEE, "held": 0, "income": -FEE}
+    assert (await world.books.verify()).totals == {"clearing:wechat_h5": FEE, "held": 0, "income": -FEE}
     await world.refunds.refund(payment.id, "default", "after_sales", 1_500)
-    assert (await world.books.totals("default"))["income"] == -3_500
+    assert (await world.books.verify()).totals["income"] == -3_500
     await world.balanced()
+
+
+async def test_however_much_is_wrong_a_bounded_part_is_named_and_all_is_counted(world: World) -> None:
+    wrong = [{"_id": new_id(), "hospital_id": "default", "payment_id": new_id(), "lines": {"held": 1}} for _ in range(1_200)]
+    await world.database[POSTINGS].insert_many(wrong)
+    report = await world.books.verify()
+    assert (report.posting_sets, len(report.faults), report.fault_count, report.balanced) == (1_200, 1_000, 1_202, False)
 
 
 async def test_a_time_out_after_success_refunds_once(world: World) -> None:

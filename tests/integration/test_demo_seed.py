@@ -31,6 +31,7 @@ from server.kernel.ids import new_id
 from server.kernel.mongo import Database
 from server.kernel.outbox import Relay
 from tests.support.clock import ManualClock
+from tests.support.indexes import make_indexes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,7 @@ class House:
 
 @pytest.fixture
 async def house(database: Database, clock: ManualClock) -> House:
-    for name, models in {**INDEXES, **CONSULT_INDEXES}.items():
-        if models:
-            await database[name].create_indexes(list(models))
+    await make_indexes(database, INDEXES, CONSULT_INDEXES)
     keyring = Keyring(MasterKey(bytes(32)), database)
     audit = AuditLog(database)
     relay = Relay(database, audit)

@@ -44,6 +44,7 @@ from simulators.app import build_app
 from simulators.config import SimulatorConfig
 from simulators.keys import ensure_push_keys
 from tests.support.clock import ManualClock
+from tests.support.indexes import make_indexes
 
 TALK = "c0" * 16
 MINUTE = timedelta(minutes=1)
@@ -123,8 +124,7 @@ class World:
 
 @pytest.fixture
 async def world(database: Database, clock: ManualClock) -> AsyncIterator[World]:
-    for collection, models in INDEXES.items():
-        await database[collection].create_indexes(list(models))
+    await make_indexes(database, INDEXES)
     audit, app, web, book, queue = AuditLog(database), Provider(), Provider(), Book(), Queue()
     subscriptions = MongoSubscriptions(database, Keyring(MasterKey(bytes(32)), database))
     service = PushService(

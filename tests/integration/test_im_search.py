@@ -29,6 +29,7 @@ from server.kernel.ids import new_id
 from server.kernel.mongo import Database
 from tests.support.clock import ManualClock
 from tests.support.im_log import DOCTOR, MASTER, PATIENT, STRANGER, Openings, actor, make_log, text
+from tests.support.indexes import make_indexes
 
 
 @dataclass
@@ -87,8 +88,7 @@ def places(found: Found) -> list[tuple[str, int]]:
 
 @pytest.fixture
 async def world(database: Database, clock: ManualClock) -> AsyncIterator[World]:
-    for models in INDEXES.values():
-        await database[SEARCH_TERMS].create_indexes(list(models))
+    await make_indexes(database, INDEXES)
     talks = Talks([new_id() for _ in range(3)])
     keyring, audit = Keyring(MASTER, database), AuditLog(database)
     log = make_log(database, Openings(*talks.talks, quota=100_000), clock, audit=audit)

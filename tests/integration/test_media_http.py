@@ -34,6 +34,7 @@ from server.kernel.mongo import Database
 from server.kernel.outbox import Relay
 from server.kernel.settings import parse_rate
 from tests.support.clock import ManualClock
+from tests.support.indexes import make_indexes
 from tests.support.media_files import exif_of_a_phone, image_file, opened, played_ms, voice_file
 
 Client = TestClient[web.Request, web.Application]
@@ -79,8 +80,7 @@ class Counting(MongoMedia):
 
 @pytest.fixture
 async def service(database: Database, clock: ManualClock) -> AsyncIterator[MediaService]:
-    for collection, indexes in {**INDEXES, **AUDIT_INDEXES}.items():
-        await database[collection].create_indexes(list(indexes))
+    await make_indexes(database, INDEXES, AUDIT_INDEXES)
     audit = AuditLog(database)
     relay = Relay(database, audit)
     store = Counting(database, Keyring(MasterKey(bytes(32)), database))

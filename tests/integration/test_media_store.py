@@ -38,6 +38,7 @@ from server.kernel.ids import new_id
 from server.kernel.mongo import Database
 from server.kernel.outbox import Event, Relay, event_of
 from tests.support.clock import ManualClock
+from tests.support.indexes import make_indexes
 from tests.support.media_files import image_file, voice_file
 
 PATIENT = Actor("a" * 32, Role.PATIENT, PLATFORM, "r1")
@@ -114,8 +115,7 @@ class World:
 
 @pytest.fixture
 async def world(database: Database, clock: ManualClock) -> AsyncIterator[World]:
-    for collection, indexes in {**INDEXES, **AUDIT_INDEXES}.items():
-        await database[collection].create_indexes(list(indexes))
+    await make_indexes(database, INDEXES, AUDIT_INDEXES)
     audit = AuditLog(database)
     relay = Relay(database, audit)
     relay.watch(*OUTBOXES)

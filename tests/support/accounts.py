@@ -45,6 +45,7 @@ from server.kernel.ids import derived_id, new_id
 from server.kernel.mongo import Database, Document
 from server.kernel.outbox import Event, Relay
 from tests.support.clock import ManualClock
+from tests.support.indexes import make_indexes
 
 PHONE = "13812341234"
 DEVICE = Device("device-1", "A phone")
@@ -137,8 +138,7 @@ class Accounts:
         self.relay.on("accounts.session_revoked", note)
 
     async def prepare(self) -> None:
-        for collection, models in (*INDEXES.items(), *kernel_audit.INDEXES.items()):
-            await self.database[collection].create_indexes(list(models))
+        await make_indexes(self.database, INDEXES, kernel_audit.INDEXES)
 
     async def settle(self) -> None:
         """Let everything that was started come to its end."""

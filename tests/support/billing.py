@@ -28,6 +28,7 @@ from simulators.app import build_app
 from simulators.config import SimulatorConfig
 from simulators.keys import WechatKeys, ensure_wechat_keys
 from tests.support.clock import ManualClock
+from tests.support.indexes import make_indexes
 
 PATIENT = Actor("a" * 32, Role.PATIENT, "default", "r" * 32)
 FINANCE = Actor("f" * 32, Role.STAFF, "default", "r" * 32, staff_roles=frozenset({StaffRole.FINANCE}))
@@ -126,9 +127,7 @@ def config_of(keys: WechatKeys, base_url: str, callbacks: str) -> WechatPayConfi
 async def billing_world(folder: Path, clock: ManualClock, database: Database) -> AsyncIterator[World]:
     """`folder` holds the gateway's keys and state; the state is forgotten first."""
     (folder / "simulators" / "state.sqlite").unlink(missing_ok=True)
-    for indexes in (mongo.INDEXES, audit.INDEXES):
-        for name, models in indexes.items():
-            await database[name].create_indexes(list(models))
+    await make_indexes(database, mongo.INDEXES, audit.INDEXES)
     keys = ensure_wechat_keys(folder)
     callbacks: list[tuple[dict[str, str], bytes]] = []
 

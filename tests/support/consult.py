@@ -29,6 +29,7 @@ from server.kernel.ids import derived_id, new_id
 from server.kernel.mongo import Database
 from server.kernel.outbox import Relay, event_of
 from tests.support.clock import ManualClock
+from tests.support.indexes import make_indexes
 
 CONSENT = ConsentGiven("2026-01", "a" * 64, True)
 
@@ -340,10 +341,7 @@ async def make_world(
         relay.on(action, consumer)
     world = World(database, clock, consult, log, live, payments, doctors, media, relay, audit, chosen, texts)
     if beside is None:
-        for indexes in (INDEXES, LOG_INDEXES, AUDIT_INDEXES):
-            for collection, models in indexes.items():
-                if models:
-                    await database[collection].create_indexes(list(models))
+        await make_indexes(database, INDEXES, LOG_INDEXES, AUDIT_INDEXES)
     return world
 
 

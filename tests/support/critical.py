@@ -17,6 +17,7 @@ from server.kernel.mongo import Database
 from server.kernel.outbox import Relay
 from tests.support.clock import ManualClock
 from tests.support.hl7 import NUMBER, Hl7World, connected, intake_world, result, verdict
+from tests.support.indexes import make_indexes
 from tests.support.records import Told
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
@@ -92,8 +93,7 @@ class CriticalWorld:
 
 @asynccontextmanager
 async def critical_world(database: Database, clock: ManualClock) -> AsyncIterator[CriticalWorld]:
-    for collection, indexes in INDEXES.items():
-        await database[collection].create_indexes(list(indexes))
+    await make_indexes(database, INDEXES)
     audit = AuditLog(database)
     world = CriticalWorld(clock)
     world.relay = Relay(database, audit)

@@ -16,6 +16,7 @@ from server.kernel.audit import AuditLog
 from server.kernel.crypto import Keyring, MasterKey
 from server.kernel.mongo import Database
 from tests.support.clock import ManualClock
+from tests.support.indexes import make_indexes
 
 NUMBER = "110105196602150023"
 NAME = "唐玉兰"
@@ -102,9 +103,7 @@ async def intake_world(
     most_failed: int = 1_000,
     tls: SSLContext | None = None,
 ) -> AsyncIterator[Hl7World]:
-    for collection, indexes in {**INDEXES, **AUDIT_INDEXES}.items():
-        if indexes:
-            await database[collection].create_indexes(list(indexes))
+    await make_indexes(database, INDEXES, AUDIT_INDEXES)
     keyring = Keyring(MasterKey(bytes(32)), database)
     messages = MongoMessages(database, keyring, kept=timedelta(days=30), most_failed=most_failed)
     records = MongoHeldRecords(database, keyring)

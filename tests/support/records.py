@@ -33,6 +33,7 @@ from simulators.app import build_app
 from simulators.config import SimulatorConfig
 from simulators.keys import ensure_wechat_keys
 from tests.support.clock import ManualClock
+from tests.support.indexes import make_indexes
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 ORDER = "0192aaaa0000700080000000000000aa"
@@ -146,8 +147,7 @@ async def records(
     audit: Audit | None = None,
     limit_seconds: float = 3.0,
 ) -> AsyncIterator[Records]:
-    for collection, indexes in {**INDEXES, **AUDIT_INDEXES}.items():
-        await database[collection].create_indexes(list(indexes))
+    await make_indexes(database, INDEXES, AUDIT_INDEXES)
     log = AuditLog(database)
     relay = Relay(database, log)
     views = MongoViews(database, Keyring(MasterKey(bytes(32)), database))

@@ -58,6 +58,7 @@ from server.kernel.crypto import Keyring, MasterKey
 from server.kernel.ids import new_id
 from server.kernel.mongo import Database
 from server.kernel.outbox import event_of
+from tests.support.indexes import make_indexes
 
 MASTER = MasterKey(bytes(range(32)))
 SIGNER = Signer(MASTER.secret("checkpoint"))
@@ -190,11 +191,7 @@ class Supervision:
 
 
 async def supervision(database: Database, clock: Clock, folder: Path) -> Supervision:
-    for indexes in (kernel_audit.INDEXES, INDEXES, {"log": []}):
-        for name, models in indexes.items():
-            await database.create_collection(name)
-            if models:
-                await database[name].create_indexes(list(models))
+    await make_indexes(database, kernel_audit.INDEXES, INDEXES, {"log": []})
     keyring, audit = Keyring(MASTER, database), AuditLog(database)
     orders = MongoOrders(database, keyring)
     log = ConversationLog(database, keyring, ConsultRules(), _Opener(orders), clock)
