@@ -76,7 +76,8 @@ nginx:
 	  || echo "no nginx, so the tests of several hosts behind it are skipped; get it with: apt-get install -y nginx-light"
 
 ## test: the whole suite, two files at a time; races, faults and deadlines alone after it, since they watch the clock
-test: compiled lint types check-web browser nginx
+test: compiled
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint types check-web browser nginx
 	$(BIN)/pytest -n 2 --dist loadfile -m "not stress" $(PYTEST_ARGS); others=$$?; \
 	  $(BIN)/pytest -m stress $(PYTEST_ARGS) && exit $$others
 
