@@ -70,7 +70,7 @@ browser:
 	  || echo "no Chromium, so tests/web is skipped; get it with: apt-get install -y chromium"
 
 # The proxy of tests/functional/test_hosts_behind_nginx.py, likewise.
-nginx:
+nginx: | browser
 	@PATH="$$PATH:/usr/sbin" command -v nginx > /dev/null || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null && apt-get update -qq \
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light > /dev/null; } \
 	  || echo "no nginx, so the tests of several hosts behind it are skipped; get it with: apt-get install -y nginx-light"
