@@ -5,13 +5,14 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from playwright.async_api import BrowserContext, Page, Route
+from playwright.async_api import BrowserContext, Page, Route, expect
 
 from tests.support.contract import new_phone
 from tests.support.patient_app import sign_in
 from tests.web.screens.patient_story import Story, tell
 from tests.web.screens.stage import Stage, look, settle
 
+expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 APP = "patient"
 _PATHS = {
     "home": "",
