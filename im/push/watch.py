@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 
 from im.push.ports import SubscriptionRepository
 from server.kernel.clock import Clock
+from server.kernel.errors import Unavailable
 from server.kernel.ids import new_id
 
 log = structlog.get_logger(__name__)
@@ -95,5 +96,5 @@ class DeviceWatch:
     async def _quietly(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except PyMongoError as error:
+        except (PyMongoError, Unavailable) as error:  # by a wrong clock a dead process would count as alive for days
             log.warning("push.watch_failed", error=type(error).__name__)

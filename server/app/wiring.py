@@ -224,9 +224,21 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         receipts = Receipts(db, log)
         push = await stack.enter_async_context(
             pushing(
-                settings, db, keyring, master, http, receipts, parts.directory, hub, queue, audit, relay, clock, listens=listens
+                settings,
+                db,
+                keyring,
+                master,
+                http,
+                receipts,
+                parts.directory,
+                hub,
+                queue,
+                audit,
+                relay,
+                trusted,
+                listens=listens,
             )
-        )
+        )  # fmt: skip
         consult = assemble(
             parts,
             db,

@@ -19,6 +19,7 @@ from aiohttp import web
 from server.app.engine import WRITE_LIMIT_BYTES
 from server.app.processes import free_port
 from tests.functional.test_poor_networks import NEEDS_NODE
+from tests.functional.test_push import pushes_of
 from tests.functional.test_sockets_node import FOLDER, node_binary
 from tests.support.contract import Client, Socket, World, text
 from tests.support.faulty_net import FaultyNet
@@ -125,6 +126,26 @@ async def test_signing_out_ends_the_sessions_sockets_on_every_host_within_a_seco
     while (answer := await there.ask("GET", "/me")).status == 200:
         assert time.monotonic() - began < 1.5
     answer.refused(401, "auth.required")
+
+
+async def test_who_is_connected_to_one_host_is_here_for_the_other_and_away_when_gone(world: World, hosts: Hosts) -> None:
+    """What a host writes to a device that the other one holds is no push; the next one, when it hung up, is."""
+    pair = await world.pair()
+    path = f"/conversations/{(await pair.paid())['conversation_id']}/messages"
+    assert pair.patient.session is not None
+    device = pair.patient.session["device_id"]
+    there = Client(world.http, hosts.by_node["b"].url, pair.doctor.session)
+    here = await _socket(hosts.by_node["a"].url, pair.patient.token, "websocket")
+    world.sockets.append(here)
+    await asyncio.sleep(1.0)  # a socket is known to whoever pushes a moment after it came
+    seen = await there.post(path, {"client_id": "while-connected", "parts": [text("在吗")]}, 201)
+    assert await here.wait_for("message.new", lambda m: m["seq"] == seen["seq"]) == seen
+    await here.ok("receipt.delivered", {"conversation_id": seen["conversation_id"], "seq": seen["seq"]})
+    await here.client.disconnect()
+    await asyncio.sleep(1.0)
+    missed = await there.post(path, {"client_id": "while-away", "parts": [text("请看")]}, 201)
+    (push,) = await pushes_of(world, device, 1)
+    assert push["extras"]["seq"] == missed["seq"]
 
 
 @NEEDS_NODE

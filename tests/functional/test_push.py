@@ -7,7 +7,7 @@ from typing import Any
 from tests.support.contract import PATIENCE_SECONDS, World, text
 
 
-async def _shown(world: World, device_id: str, least: int) -> list[Any]:
+async def pushes_of(world: World, device_id: str, least: int) -> list[Any]:
     """What the device shows, oldest first, as soon as there are so many."""
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -24,13 +24,13 @@ async def test_a_device_that_is_away_gets_one_push_a_message_with_the_badge_and_
     device = pair.patient.session["device_id"] if pair.patient.session else ""
     for number in (1, 2):
         await pair.doctor.post(path, {"client_id": f"push-{number:04d}", "parts": [text("请做胸片检查")]}, 201)
-        shown = await _shown(world, device, number)
+        shown = await pushes_of(world, device, number)
         assert [push["badge"] for push in shown] == list(range(1, number + 1))
     assert {push["extras"]["kind"] for push in shown} == {"message"}
     assert [push["extras"]["seq"] for push in shown] == [2, 3]
     assert {push["extras"]["order_id"] for push in shown} == {order["id"]}
     assert not any(word in str(shown) for word in ("胸片", "咳嗽", "陈小雨"))
-    waiting = await _shown(world, pair.doctor.session["device_id"] if pair.doctor.session else "", 1)
+    waiting = await pushes_of(world, pair.doctor.session["device_id"] if pair.doctor.session else "", 1)
     assert [push["extras"]["kind"] for push in waiting if push["extras"]["order_id"] == order["id"]] == ["order_paid"]
 
 
@@ -54,7 +54,7 @@ async def test_a_connected_device_gets_none_a_browser_gets_its_own_and_signing_o
     await socket.client.disconnect()
     await asyncio.sleep(1.0)
     await pair.doctor.post(path, {"client_id": "push-0002", "parts": [text("请回复")]}, 201)
-    (push,) = await _shown(world, f"web-{phone}", 1)
+    (push,) = await pushes_of(world, f"web-{phone}", 1)
     assert (push["extras"]["seq"], push["badge"]) == (told["seq"] + 1, 2)
     assert await world.outside("GET", f"/push/messages?device_id={phone}") == []
     (await pair.patient.ask("DELETE", "/auth/sessions/current")).ok(204)
