@@ -70,7 +70,7 @@ async def test_a_patient_asks_a_department_and_its_doctor_takes_the_order_with_o
         await expect(page.get_by_text("沈知远医生已接诊")).to_be_visible()
 
         await desk.get_by_role("button", name="转诊", exact=True).click()
-        await desk.get_by_label("转给").select_option(colleague_id)
+        await desk.get_by_label("转给", exact=True).select_option(colleague_id)
         await desk.get_by_label("转诊原因").fill("请心律专科看看")
         await desk.get_by_role("button", name="发出转诊").click()
         await expect(desk.get_by_text("已发出，等待对方接受")).to_be_visible()
