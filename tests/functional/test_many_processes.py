@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import aiohttp
 import pytest
 
 from server.app.processes import free_port
-from tests.support.contract import Client, Socket, World
+from tests.support.contract import Client, Socket, World, text
 from tests.support.hosts import Host, start_host
 from tests.support.product import Product
 
@@ -129,3 +130,34 @@ async def test_a_redis_that_hangs_is_reported_and_neither_holds_up_an_ack_nor_hi
     finally:
         redis.send_signal(signal.SIGCONT)
     await _until_ready(pair_of_processes, (200, "ok"))
+
+
+async def test_an_old_doctor_is_out_of_every_process_within_a_second_of_the_patients_agreement(
+    world: World, pair_of_processes: list[Host]
+) -> None:
+    """The previous agent stayed subscribed after a transfer, as users of others saw."""
+    pair = await world.pair()
+    order = await pair.paid()
+    path, talk = f"/orders/{order['id']}/referrals", order["conversation_id"]
+    new, doctor_id, _ = await world.new_doctor()
+    old_sockets = await _sockets_on_both(world, pair_of_processes, pair.doctor)
+    new_sockets = await _sockets_on_both(world, pair_of_processes, new)
+    for socket in old_sockets:  # each process has the conversation, and who is in it, at hand
+        await socket.ok("conversation.sync", {"cursors": {talk: 0}})
+    referral = await pair.doctor.post(path, {"doctor_id": doctor_id, "reason": "请专科医生看看"}, 201)
+    await new.post(f"{path}/{referral['id']}/accept", {})
+    await pair.patient.post(f"{path}/{referral['id']}/agree", {})
+    began = time.monotonic()
+    for socket in old_sockets:
+        await socket.refused("conversation.sync", {"cursors": {talk: 0}}, "conversation.not_found", "not_found")
+        body = {"conversation_id": talk, "client_id": uuid.uuid4().hex, "parts": [text("我还在")]}
+        await socket.refused("message.send", body, "conversation.not_found", "not_found")
+    for host in pair_of_processes:
+        for gone in (f"/orders/{order['id']}", f"/orders/{order['id']}/records", path):
+            (await Client(world.http, host.url, pair.doctor.session).ask("GET", gone)).refused(404, "order.not_found")
+    assert time.monotonic() - began < 1.0
+    said = await new_sockets[0].say(talk, "我来看看。")
+    assert await new_sockets[1].wait_for("message.new", lambda m: m["seq"] == said["seq"]) == said
+    for socket in old_sockets:
+        await socket.quiet()
+        assert said["seq"] not in [message["seq"] for message in socket.all("message.new")]

@@ -1,9 +1,16 @@
 """Quick consults over the wire: a department is asked, many grab, one has it; back to the pool; over to another doctor."""
 
 import asyncio
+import os
+import signal
 import uuid
+from typing import Any
 
-from tests.support.contract import Client, Socket, World
+import aiohttp
+
+from tests.support.contract import PATIENCE_SECONDS, Answer, Client, Socket, World
+from tests.support.hosts import start_host
+from tests.support.product import Product
 
 
 async def doctors(world: World, count: int) -> list[tuple[Client, Socket]]:
@@ -15,25 +22,28 @@ async def doctors(world: World, count: int) -> list[tuple[Client, Socket]]:
     return found
 
 
+async def quick_body(world: World, patient: Client, department_id: str) -> dict[str, Any]:
+    consent = await patient.get("/consents/consult")
+    return {
+        "department_id": department_id,
+        "patient_id": (await world.new_patient(patient))["id"],
+        "kind": "consult",
+        "complaint": "夜里心慌，已有三天。",
+        "image_ids": [],
+        "consent": {"version": consent["version"], "sha256": consent["sha256"], "record_access": True},
+    }
+
+
 async def test_two_grab_one_wins_and_declined_it_is_back_for_the_others(world: World) -> None:
     people = await doctors(world, 4)
     staff = await world.staff()
     department = (await staff.get("/departments"))["items"][0]
     (await staff.ask("PUT", f"/admin/departments/{department['id']}/quick-consult", {"fee_fen": 1900})).ok()
     patient = await world.patient()
-    patient_id = (await world.new_patient(patient))["id"]
     (offer,) = [o for o in (await patient.get("/quick-consults"))["items"] if o["department_id"] == department["id"]]
     assert (offer["department"], offer["fee_fen"]) == (department["name"], 1900)
     assert offer["doctors"] >= 4
-    consent = await patient.get("/consents/consult")
-    body = {
-        "department_id": department["id"],
-        "patient_id": patient_id,
-        "kind": "consult",
-        "complaint": "夜里心慌，已有三天。",
-        "image_ids": [],
-        "consent": {"version": consent["version"], "sha256": consent["sha256"], "record_access": True},
-    }
+    body = await quick_body(world, patient, department["id"])
     (await patient.ask("POST", "/quick-consults", body)).refused(422, "request.invalid")
     unknown = body | {"department_id": uuid.uuid4().hex}
     (await patient.ask("POST", "/quick-consults", unknown, key=uuid.uuid4().hex)).refused(404, "department.not_found")
@@ -105,3 +115,40 @@ async def test_prices_of_quick_consults_are_the_staffs_to_decide(world: World) -
     (await staff.ask("PUT", path, {"fee_fen": None})).ok()
     offered = {each["department_id"] for each in (await patient.get("/quick-consults"))["items"]}
     assert department["id"] not in offered
+
+
+async def test_of_doctors_who_grab_one_order_while_a_server_dies_exactly_one_has_it(world: World, product: Product) -> None:
+    """Half of them through a process that is killed so many milliseconds after; whoever got no answer asks the other one."""
+    people = [client for client, _ in await doctors(world, 6)]
+    staff, patient = await world.staff(), await world.patient()
+    department = (await staff.get("/departments"))["items"][0]
+    (await staff.ask("PUT", f"/admin/departments/{department['id']}/quick-consult", {"fee_fen": 1900})).ok()
+    body = await quick_body(world, patient, department["id"])
+    for round_, milliseconds in enumerate((10, 40)):
+        order = await patient.post("/quick-consults", body, 201, key=uuid.uuid4().hex)
+        payment = await patient.post(f"/orders/{order['id']}/payments", {"channel": "wechat_h5"}, 201, key=uuid.uuid4().hex)
+        await world.outside("POST", f"/wechatpay/wallet/{payment['prepay_id']}/pay")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await patient.get(f"/orders/{order['id']}"))["status"] != "awaiting_doctor":
+                await asyncio.sleep(0.05)
+        host = await start_host(product, "ab"[round_])
+        path = f"/desk/pool/{order['id']}/take"
+
+        async def grab(client: Client, url: str, path: str = path) -> Answer:
+            try:
+                return await Client(world.http, url, client.session).ask("POST", path, {})
+            except aiohttp.ClientError:
+                return await client.ask("POST", path, {})
+
+        urls = [host.url, world.base_url] * 3
+        grabs = [asyncio.create_task(grab(client, url)) for client, url in zip(people, urls, strict=True)]
+        await asyncio.sleep(milliseconds / 1000)
+        os.kill(host.child.pid, signal.SIGKILL)
+        answers = await asyncio.gather(*grabs)
+        await host.child.stop(5)
+        won = [client for client, answer in zip(people, answers, strict=True) if answer.status == 200]
+        assert len(won) == 1, [answer.body for answer in answers]
+        assert {answer.body["code"] for answer in answers if answer.status != 200} == {"order.taken"}
+        entries = (await won[0].get(f"/conversations/{order['conversation_id']}/messages?after_seq=0"))["items"]
+        assert [each["kind"] for each in entries] == ["opened", "referred"]
+        assert (await patient.get(f"/orders/{order['id']}"))["doctor"]["id"] == won[0].account_id

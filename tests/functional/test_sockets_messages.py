@@ -69,6 +69,22 @@ async def test_one_clients_messages_keep_their_order(database: Database) -> None
         assert [m["parts"][0]["text"] for m in heard] == [str(n) for n in range(200)]
 
 
+async def test_a_clients_own_clock_decides_nothing(database: Database) -> None:
+    """No instant of a client's is taken, and who sent later stands later, whatever the client ids or their clocks say."""
+    conversation = new_id()
+    async with Edge(database, conversation) as edge:
+        patient, doctor = await edge.client("patient"), await edge.client("doctor")
+        late = {"conversation_id": conversation, "client_id": "2099-01-01-late", "parts": [{"kind": "text", "text": "一"}]}
+        assert await patient.call("message.send", {**late, "sent_at": "2099-01-01T00:00:00.000Z"}) == {
+            "ok": False,
+            "error": {"code": "request.invalid", "kind": "invalid", "fields": {"body": "holds an unknown field"}},
+        }
+        first = (await patient.call("message.send", late))["message"]
+        second = (await doctor.say(conversation, "二", "1970-01-01-early"))["message"]
+        assert (first["seq"], second["seq"]) == (2, 3)
+        assert first["sent_at"] <= second["sent_at"] < "2099"
+
+
 async def test_a_recall_is_an_entry_and_the_recalled_message_loses_its_content(database: Database) -> None:
     conversation = new_id()
     async with Edge(database, conversation) as edge:

@@ -252,6 +252,15 @@ async def test_hundred_concurrent_recalls_of_one_message_store_one(log, other, c
     assert (await log.read_fresh(conversation)).seq == 3
 
 
+async def test_a_message_is_recalled_through_another_process_the_moment_it_was_acknowledged(log, other, conversation):
+    """Which has not heard of it: users of others saw such a recall fail."""
+    await send(other, conversation, PATIENT)  # and so it has the conversation at hand, as it was
+    for seq in range(3, 40, 2):
+        sent = await send(log, conversation, PATIENT)
+        recalled = await other.recall(actor(PATIENT), conversation, RecallMessage(PATIENT, new_id(), sent.entry.seq))
+        assert (sent.entry.seq, recalled.entry.seq, recalled.entry.draft.recalls) == (seq, seq + 1, seq)
+
+
 async def test_at_the_deadline_a_reply_is_late_and_never_before(database, clock, conversation):
     opened_ms = clock.now_ms()
     openings = Openings(conversation, at_ms=opened_ms, closes_at_ms=opened_ms + 48 * 3_600_000)

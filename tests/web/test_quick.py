@@ -73,7 +73,7 @@ async def test_a_patient_asks_a_department_and_its_doctor_takes_the_order_with_o
         await desk.get_by_label("转给", exact=True).select_option(colleague_id)
         await desk.get_by_label("转诊原因").fill("请心律专科看看")
         await desk.get_by_role("button", name="发出转诊").click()
-        await expect(desk.get_by_text("已发出，等待对方接受")).to_be_visible()
+        await expect(desk.get_by_text("医生建议转给柳如是医生")).to_be_visible()
         referral = (await patient.get(f"/orders/{order['id']}/referrals"))["items"][0]
         await colleague.post(f"/orders/{order['id']}/referrals/{referral['id']}/accept", {})
         await page.goto(f"/patient/orders/{order['id']}")
