@@ -146,6 +146,9 @@ def _narrative(text: Element) -> str:
                 continue
             if child.name in _BLOCKS:
                 parts.append("\n")
+            if child.name == "item":
+                place = element.elements("item").index(child) + 1
+                parts.append(f"{place}. " if element.get("listType") == "ordered" else "• ")
             walk(child)
             if child.name in _CELLS:
                 parts.append("　")

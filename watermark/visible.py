@@ -26,6 +26,9 @@ _SLANT: Final = 20.0
 _SIZE: Final = 24
 _BLOCK: Final = 9.5
 """How wide a mark's lines may be, in text sizes: a tile and a mark together stay narrower than half of a phone's page."""
+_SMALLEST: Final = 0.8
+"""Of the text's size."""
+
 _STROKE: Final = 24
 _SHADOW: Final = 18
 _TILE_ALPHA: Final = 0.11
@@ -96,14 +99,26 @@ def _strokes(mark: VisibleMark, size: int) -> NDArray[np.float32]:
 
 
 def _block(mark: VisibleMark, size: int) -> NDArray[np.float32]:
-    lines = [part for line in mark.lines() for part in fonts.wrap(line, size, round(size * _BLOCK))]
-    face = fonts.load_face(size)
+    lines = [part for line in mark.lines() for part in _fitting(line, size)]
     step = round(size * 1.22)
-    image = Image.new("L", (max(face.measure(line) for line in lines) + 2, step * len(lines) + 2))
+    image = Image.new("L", (max(face.measure(line) for line, face in lines) + 2, step * len(lines) + 2))
     draw = ImageDraw.Draw(image)
-    for row, line in enumerate(lines):
+    for row, (line, face) in enumerate(lines):
         face.draw(draw, (1, 1 + row * step), line, fill=255)
     return np.asarray(image, dtype=np.float32) / 255.0
+
+
+def _fitting(line: str, size: int) -> list[tuple[str, fonts.Face]]:
+    """The line, in several where it is too wide; one word that is a little too wide (an order's number) is set smaller."""
+    room = round(size * _BLOCK)
+    face = fonts.load_face(size)
+    width = face.measure(line)
+    if width > room and " " not in line and width * _SMALLEST <= room:
+        for smaller in range(size - 1, 0, -1):
+            face = fonts.load_face(smaller)
+            if face.measure(line) <= room:
+                return [(line, face)]
+    return [(part, fonts.load_face(size)) for part in fonts.wrap(line, size, room)]
 
 
 def _slanted(block: NDArray[np.float32]) -> NDArray[np.float32]:

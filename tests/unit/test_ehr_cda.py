@@ -27,7 +27,7 @@ def test_a_chinese_document_is_read_with_its_header_and_sections() -> None:
     assert (found.numbers, found.items) == (frozenset({NUMBER}), ())
     assert (found.name, found.birth_date) == ("唐玉兰", date(1966, 2, 15))
     assert found.sections == (
-        Section("主诉", "胸闷 3 天\n无发热\n无咳嗽\n项目　结果\n体温　36.5 ℃"),
+        Section("主诉", "胸闷 3 天\n• 无发热\n• 无咳嗽\n项目　结果\n体温　36.5 ℃"),
         Section("既往史", "过敏史：青霉素 <皮试阳性>\n阿司匹林 100 mg"),
     )
 

@@ -46,6 +46,14 @@ def test_half_of_a_phone_page_each_way_holds_a_whole_mark() -> None:
     assert down + down // 2 <= 960
 
 
+@pytest.mark.parametrize("number", ["20261122-6GNW3T9N", "20261122-WWMMWWMM"])
+def test_an_orders_number_stays_on_one_line(number: str) -> None:
+    short = replace(MARK, viewer="王慧敏", staff_number="1007", order_number="1")
+    assert (
+        visible_tile(replace(short, order_number=number), dark=False).shape[0] <= visible_tile(short, dark=False).shape[0] + 12
+    )
+
+
 def test_values_stay_as_readable_as_they_were() -> None:
     page = Image.new("RGB", (540, 300), (228, 229, 226))
     draw = ImageDraw.Draw(page)
