@@ -66,9 +66,9 @@ export function rowsOf(log: Log, pending: readonly OutboxItem[], ownAccountId: s
     if (message.kind === "recall") continue; // it shows where the recalled one was
     const event = eventOf(message);
     if (event?.name === "settled" && event.outcome === "earned" && !asksForRating) continue;
-    const at = new Date(message.sent_at);
-    if (at.toDateString() !== day) {
-      day = at.toDateString();
+    const today = dayOf(message.sent_at);
+    if (today !== day) {
+      day = today;
       rows.push({ kind: "day", key: `day-${String(message.seq)}`, at: message.sent_at });
       before = null;
     }
@@ -108,6 +108,18 @@ export function rowsOf(log: Log, pending: readonly OutboxItem[], ownAccountId: s
     rows.push({ kind: "waiting", key: `p-${item.client_id}`, item, first: begins && fresh.length === 0 && index === 0 });
   });
   return rows;
+}
+
+const MOST_DAYS = 2_000;
+const days = new Map<string, string>();
+
+/** The local day of an instant. Days begin at no other time than a quarter of an hour anywhere, so that one look serves many messages. */
+function dayOf(instant: string): string {
+  const quarter = `${instant.slice(0, 14)}${String(Math.floor(Number(instant.slice(14, 16)) / 15))}`;
+  const known = days.get(quarter) ?? new Date(instant).toDateString();
+  if (days.size > MOST_DAYS) days.clear();
+  days.set(quarter, known);
+  return known;
 }
 
 function follows(before: Message | null, message: Message): boolean {

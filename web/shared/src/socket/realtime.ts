@@ -35,6 +35,7 @@ export interface RealtimeOptions {
 
 type Ack<C extends keyof Commands> = Commands[C]["ack"];
 const TYPING_MS = 5_000;
+const KEEP_MS = 400;
 const MOST_CURSORS = 200;
 
 export class Realtime {
@@ -47,6 +48,8 @@ export class Realtime {
   private syncing = false;
   private epoch: number | null = null;
   private connected = false;
+  private stopped = false;
+  private readonly keeping = new Set<string>();
 
   constructor(private readonly options: RealtimeOptions) {
     const { accountId, wire } = options;
@@ -70,6 +73,7 @@ export class Realtime {
   }
 
   stop(): void {
+    this.stopped = true;
     this.outbox.setOnline(false);
     this.options.wire.disconnect();
   }
@@ -242,7 +246,18 @@ export class Realtime {
   private put(log: Log): void {
     this.logs.set(log.conversationId, log);
     this.changed(log.conversationId);
-    if (log.seq > 0) void this.options.logs?.write(log).catch(() => undefined);
+    if (log.seq > 0) this.keep(log.conversationId);
+  }
+
+  /** Put aside for reading offline, what comes close together at once: a long history is not copied with every page of it. */
+  private keep(id: string): void {
+    const { logs } = this.options;
+    if (logs === undefined || this.keeping.has(id)) return;
+    this.keeping.add(id);
+    setTimeout(() => {
+      this.keeping.delete(id);
+      if (!this.stopped) logs.write(this.log(id)).catch(() => undefined); // whoever signed out leaves nothing behind
+    }, KEEP_MS);
   }
 
   private someoneTypes(id: string, accountId: string): void {
