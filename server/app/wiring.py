@@ -238,7 +238,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 trusted,
                 listens=listens,
             )
-        )  # fmt: skip
+        )
         consult = assemble(
             parts,
             db,
