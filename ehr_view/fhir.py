@@ -126,9 +126,10 @@ class FhirClient:
     def _below(self, reference: str) -> URL:
         try:
             url = URL(f"{self._base}/").join(URL(reference))
+            is_ours = url.origin() == self._base.origin()  # raises for what has none, as a file's
         except ValueError as error:
             raise FhirFailure(MissingReason.UNREADABLE) from error
-        if url.origin() != self._base.origin() or not url.path.startswith(self._base.path):
+        if not is_ours or not url.path.startswith(self._base.path):
             log.warning("records.link_elsewhere")
             raise FhirFailure(MissingReason.UNREADABLE)
         return url

@@ -58,16 +58,6 @@ def hl7_messages() -> tuple[bytes, ...]:
     return tuple(found)
 
 
-@cache
-def dicom_files() -> dict[str, bytes]:
-    """What pydicom brings for its own tests, of every transfer syntax and some that are broken."""
-    import pydicom
-
-    folder = Path(pydicom.__file__).parent / "data"
-    files = [path for part in ("test_files", "charset_files") for path in sorted((folder / part).rglob("*"))]
-    return {path.name: path.read_bytes() for path in files if path.is_file() and path.suffix in ("", ".dcm")}
-
-
 @st.composite
 def damaged(draw: st.DrawFn, samples: list[bytes]) -> bytes:
     """A sample with up to four pieces cut out, doubled, moved, or written over."""

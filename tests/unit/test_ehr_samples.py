@@ -1,4 +1,4 @@
-"""Every parser over what others publish, whole and damaged: it reads or refuses, and never anything else."""
+"""Parsers over what others publish, whole and damaged: read or refused, and nothing else. DICOM is in `test_ehr_dicom`."""
 
 import base64
 import re
@@ -7,30 +7,22 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from pydicom.errors import InvalidDicomError
 
 from ehr_view.cda import read_cda
 from ehr_view.charts import prepare
 from ehr_view.domain.records import Chart, Form, LabReport, Record
-from ehr_view.drawing.dicom import Decoded, DicomUnreadable, decode, decode_here, is_dicom
 from ehr_view.fhir_mapping import attachment_text
 from ehr_view.hl7.mapping import arrivals_of
 from ehr_view.hl7.message import Hl7Refused, parse
 from ehr_view.hospital import PARTS, map_all
 from ehr_view.safe_xml import XmlRefused
-from tests.support.samples import cda_documents, damaged, dicom_files, fhir_resources, hl7_messages, misshapen
+from tests.support.samples import cda_documents, damaged, fhir_resources, hl7_messages, misshapen
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 NO_CDA = {
     *("parser-ncpdp/newrx.xml", "sense/newrx.xml", "unit/telecom.xml", "example/CCD_Vitals.xml"),
     *("sense/broken.xml", "sense/empty.xml", "sense/empty_no_declaration.xml"),
 }
-NO_PICTURE = {
-    *("JPEG-lossy.dcm", "JPGExtended.dcm", "JPEG2000-embedded-sequence-delimiter.dcm", "MR_truncated.dcm", "badVR.dcm"),
-    *("meta_missing_tsyntax.dcm", "nested_priv_SQ.dcm", "no_meta.dcm"),
-}
-"""12-bit JPEG, which no decoder here knows, half files, and such without a size."""
-
 SLOWLY = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -149,36 +141,3 @@ def test_a_damaged_message_is_read_or_refused(data: bytes) -> None:
         return
     except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise AssertionError("the intake would have to call it unreadable") from error
-
-
-# DICOM
-
-
-def _is_picture(data: bytes) -> bool:
-    """In this process: these files are known not to crash a decoder."""
-    try:
-        return min(decode_here(data, 1).image.size) > 0
-    except (DicomUnreadable, RuntimeError, ValueError, LookupError, AttributeError, TypeError, InvalidDicomError):
-        return False
-
-
-def test_files_of_every_transfer_syntax_are_pictures(capfd: pytest.CaptureFixture[str]) -> None:
-    shown = {name for name, data in dicom_files().items() if _is_picture(data)}
-    hidden = dicom_files().keys() - shown
-    assert len(shown) == 100
-    pixels = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
-    with_pixels = {name for name in hidden if any(tag in dicom_files()[name] for tag in pixels)}
-    assert with_pixels == NO_PICTURE
-    capfd.readouterr()  # the decoders talk
-
-
-SMALL = [data for name, data in dicom_files().items() if len(data) < 60_000 and is_dicom(data)]
-
-
-@SLOWLY
-@given(damaged(SMALL))
-def test_a_damaged_file_is_a_picture_or_is_refused(data: bytes) -> None:
-    try:
-        assert isinstance(decode(data, 1), Decoded)
-    except DicomUnreadable:
-        return
