@@ -6,6 +6,7 @@ import { rungs } from "../rules/ladder";
 import { FormRow } from "../ui/Form";
 import { Panel, Problem, Screen, useTell } from "../ui/parts";
 import { useT } from "../words";
+import { QuickPrices } from "./QuickPrices";
 
 function Ladder({ ladder }: { ladder: string }): ReactNode {
   const t = useT();
@@ -59,6 +60,7 @@ export default function Policy(): ReactNode {
   return (
     <Screen title={t("policy.title")} lead={t("policy.text")}>
       <Loaded query={query}>{({ ladder }) => <PolicyForm key={ladder} ladder={ladder} />}</Loaded>
+      <QuickPrices />
     </Screen>
   );
 }

@@ -1,6 +1,11 @@
 /** What waits for a person: tasks, reminders, held messages. */
 export const workZh = {
   "tasks.title": "人工任务",
+  "quick.title": "极速咨询价格",
+  "quick.text": "由科室最先空闲的医生接诊的价格；留空表示该科室不开放极速咨询。只影响之后的订单。",
+  "quick.none": "不开放",
+  "quick.saved": "价格已保存",
+  "quick.save": "保存{department}的价格",
   "policy.title": "提醒规则",
   "hl7.title": "HL7 消息",
   "tasks.kind": "类型",
@@ -70,6 +75,11 @@ export const workZh = {
 
 export const workEn: typeof workZh = {
   "tasks.title": "Tasks",
+  "quick.title": "Prices of quick consults",
+  "quick.text": "What the first free doctor of a department costs; empty: the department takes no quick consults. For orders made from now on.",
+  "quick.none": "Not offered",
+  "quick.saved": "Price saved",
+  "quick.save": "Save the price of {department}",
   "policy.title": "Reminders",
   "hl7.title": "HL7 messages",
   "tasks.kind": "Kind",
