@@ -17,7 +17,6 @@ import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from py_vapid import Vapid02
-from pywebpush import WebPusher, WebPushException
 from yarl import URL
 
 from im.push.domain import Push, Subscription
@@ -106,11 +105,9 @@ class WebPush:
     async def push(self, subscription: Subscription, push: Push) -> Taken:
         url = URL(subscription.address, encoded=True)
         content = {"id": push.id, "title": push.title, "text": push.text, "badge": push.badge, "collapse": push.collapse}
-        try:
-            body = self._encrypt(subscription, orjson.dumps(content | {"extras": _extras(push)}))
-        except (ValueError, WebPushException) as error:
-            log.info("push.not_encrypted", error=type(error).__name__)
-            return Taken.GONE  # keys that no browser has
+        body = self._encrypt(subscription, orjson.dumps(content | {"extras": _extras(push)}))
+        if body is None:
+            return Taken.GONE
         claims = {
             "aud": str(url.origin()),
             "exp": str(self._clock.now_ms() // 1_000 + int(_TOKEN_LIFE.total_seconds())),
@@ -133,9 +130,17 @@ class WebPush:
             return Taken.LATER
 
     @staticmethod
-    def _encrypt(subscription: Subscription, content: bytes) -> bytes:
+    def _encrypt(subscription: Subscription, content: bytes) -> bytes | None:
+        """None for keys that no browser has. The library brings an HTTP client along, so it comes with the first push: most
+        processes never send one, and all would start later."""
+        from pywebpush import WebPusher, WebPushException
+
         keys = {"p256dh": subscription.p256dh, "auth": subscription.auth}
-        encoded: bytes = WebPusher({"endpoint": subscription.address, "keys": keys}).encode(content)["body"]
+        try:
+            encoded: bytes = WebPusher({"endpoint": subscription.address, "keys": keys}).encode(content)["body"]
+        except (ValueError, WebPushException) as error:
+            log.info("push.not_encrypted", error=type(error).__name__)
+            return None
         return encoded
 
 

@@ -9,7 +9,6 @@ from typing import Final
 
 import structlog
 
-from server.app.celery_app import JobLoop, make_celery, register
 from server.app.embedded import databases
 from server.app.hl7 import listening
 from server.app.keeper import Keeper, Sweep
@@ -76,6 +75,8 @@ def _sweeps(settings: Settings, made: Product) -> list[Sweep]:
 def work_until_stopped(settings: Settings) -> int:
     """A Celery worker of threads, whose jobs run on one event loop beside them."""
     from celery.signals import worker_ready
+
+    from server.app.celery_app import JobLoop, make_celery, register
 
     loop = JobLoop()
     stack = AsyncExitStack()

@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import struct
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
@@ -26,6 +25,8 @@ import engineio
 import structlog
 from aiohttp import web
 from engineio import async_socket, exceptions, packet
+
+from server.app.frames import frame, unframe
 
 log = structlog.get_logger(__name__)
 
@@ -37,30 +38,11 @@ PAUSE_READING_BYTES: Final = 256 * 1024
 
 _POLLING_LIMIT_PACKETS: Final = 2_000
 _CLOSE_SECONDS: Final = 2.0
-_TEXT: Final = 0x81
-_SHORT: Final = struct.Struct("!BB")
-_MIDDLE: Final = struct.Struct("!BBH")
-_LONG: Final = struct.Struct("!BBQ")
 
 GOING_AWAY: Final = 1001
 """WebSocket close code of a server that stops: clients reconnect."""
 
 OnPacket = Callable[["LeanSocket", bytes], Awaitable[None] | None]
-
-
-def frame(text: bytes) -> bytes:
-    """`text` (UTF-8) as one whole WebSocket text frame from a server, ready for any number of sockets."""
-    size = len(text)
-    if size < 126:
-        return _SHORT.pack(_TEXT, size) + text
-    if size < 65_536:
-        return _MIDDLE.pack(_TEXT, 126, size) + text
-    return _LONG.pack(_TEXT, 127, size) + text
-
-
-def unframe(data: bytes) -> bytes:
-    """The text of a `frame`: what polling clients get."""
-    return data[{126: 4, 127: 10}.get(data[1], 2) :]
 
 
 class QuietLogger(logging.Logger):

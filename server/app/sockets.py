@@ -22,7 +22,8 @@ from aiohttp import web
 from im.commands import MALFORMED, UNKNOWN_COMMAND, CommandRunner, SocketCommand, refuse
 from im.live import LiveHub
 from im.wire import SessionRevoked, as_json
-from server.app.engine import GOING_AWAY, PAUSE_READING_BYTES, LeanServer, LeanSocket, QuietLogger, frame
+from server.app.engine import GOING_AWAY, PAUSE_READING_BYTES, LeanServer, LeanSocket, QuietLogger
+from server.app.frames import event_frame, frame
 from server.kernel.actor import Actor
 from server.kernel.clock import Clock
 from server.kernel.errors import DomainError, RequestRateLimited, Unavailable
@@ -90,11 +91,6 @@ class OrjsonForSocketio:
     @staticmethod
     def loads(text: str | bytes, **_: Any) -> Any:
         return orjson.loads(text)
-
-
-def event_frame(event: str, body: bytes) -> bytes:
-    """An event as Socket.IO says it, in one WebSocket frame: `im.live.EventFrame`."""
-    return frame(b'42["%b",%b]' % (event.encode(), body))
 
 
 _DISCONNECT: Final = frame(b"41")

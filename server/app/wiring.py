@@ -70,6 +70,7 @@ from media.mongo import MongoMedia
 from media.service import MediaService
 from media.tasks import jobs as media_jobs
 from server.app.entrance import entrance
+from server.app.frames import event_frame
 from server.app.ground import ground
 from server.app.migrations import find_epoch
 from server.app.partners import hospital_of, wechat_config
@@ -77,7 +78,6 @@ from server.app.pushing import pushing
 from server.app.queue import CeleryQueue
 from server.app.records import records_of
 from server.app.settings import Settings
-from server.app.sockets import event_frame
 from server.app.supervision import supervision_of
 from server.kernel.actor import Actor
 from server.kernel.audit import AuditLog

@@ -104,6 +104,7 @@ _EDGE = frozenset({"aiohttp", "socketio", "redis", "celery", "requests"})
     [
         ("server.app.prepare", _DRAWING | _EDGE),
         ("server.app.serve", _DRAWING | {"celery"}),
+        ("server.app.background", _DRAWING | {"socketio", "engineio", "celery", "requests"}),
         ("server.app.outside", _DRAWING | {"pymongo", "redis"}),
         ("server.app.supervisor", _DRAWING | _EDGE | {"pymongo"}),
     ],

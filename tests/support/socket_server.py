@@ -18,7 +18,8 @@ from im.receipts import Receipts
 from im.socket import commands
 from im.stand_in import StandIn
 from server.app.edge import as_domain_error
-from server.app.sockets import SocketOptions, SocketServer, event_frame
+from server.app.frames import event_frame
+from server.app.sockets import SocketOptions, SocketServer
 from server.kernel.actor import Actor, Role
 from server.kernel.audit import AuditLog
 from server.kernel.clock import Clock, SystemClock

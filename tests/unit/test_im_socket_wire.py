@@ -20,7 +20,7 @@ from im.errors import ConversationClosed
 from im.names import NameBook
 from im.wire import EmptyAck, Message, SendBody, SendModel, TypingBody, fields_of, instant, render
 from server.app.asyncapi import asyncapi, product_events
-from server.app.engine import frame, unframe
+from server.app.frames import frame, unframe
 from server.app.sockets import Bucket
 from server.kernel.actor import Actor, Role
 from server.kernel.clock import iso_ms
