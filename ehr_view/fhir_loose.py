@@ -1,7 +1,7 @@
 """Results that stand in no report: some hospitals send them so, and they are not less true for it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -12,21 +12,24 @@ from ehr_view.fhir_mapping import (
     dicts,
     instant_of,
     is_laboratory,
+    is_mere_panel,
     items_of,
     names_of,
     reference_id,
     text_of,
+    with_members,
 )
 
 _WHEN = ("effectiveDateTime", "effectivePeriod", "effectiveInstant", "issued")
 
 
-def add_loose(mapped: Mapped, hospital_id: str, reports: Iterable[Resource], observations: Iterable[Resource]) -> None:
+def add_loose(mapped: Mapped, hospital_id: str, reports: Iterable[Resource], observations: Sequence[Resource]) -> None:
     """Laboratory results that no report names, those of one instant together."""
-    named = {reference_id(ref) for report in reports for ref in dicts(report.get("result"))}
+    by_id = {str(each.get("id")): each for each in observations}
+    named = set(with_members((reference_id(ref) for report in reports for ref in dicts(report.get("result"))), by_id))
     groups: dict[tuple[str, datetime], list[Resource]] = defaultdict(list)
     for each in observations:
-        if str(each.get("id")) in named or not is_laboratory(each):
+        if str(each.get("id")) in named or not is_laboratory(each) or is_mere_panel(each):
             continue
         try:
             groups[subject_of(each), instant_of(each, *_WHEN)].append(each)

@@ -379,9 +379,8 @@ def lab_report(hospital_id: str, observations: Mapping[str, Resource]) -> Callab
             return None
         items: list[LabItem] = []
         names = [reference_id(ref) for ref in dicts(report.get("result"))]
-        for name in names:
-            if name in observations:
-                items += items_of(observations[name])
+        for name in with_members(names, observations):
+            items += items_of(observations[name])
         left_out = sum(name not in observations for name in names)
         if names and left_out == len(names) and not report.get("conclusion"):
             raise ValueError("none of the results is there")
@@ -404,6 +403,27 @@ def reference_id(reference: Resource) -> str:
     """The id that a reference names: relative, absolute, of one version, within the resource, or as `urn:uuid:`."""
     told = str(reference.get("reference") or "").partition("/_history/")[0]
     return told.rpartition("/")[2].rpartition(":")[2].removeprefix("#")
+
+
+def with_members(names: Iterable[str], observations: Mapping[str, Resource]) -> list[str]:
+    """Those that are there, each followed by its members (a panel may stand for its results), once each. A panel that itself says
+    nothing is left out."""
+    found: dict[str, None] = {}
+    waiting = list(names)[::-1]
+    while waiting:
+        name = waiting.pop()
+        observation = observations.get(name)
+        if observation is None or name in found:
+            continue
+        found[name] = None
+        waiting += [reference_id(ref) for ref in dicts(observation.get("hasMember"))][::-1]
+    return [name for name in found if not is_mere_panel(observations[name])]
+
+
+def is_mere_panel(observation: Resource) -> bool:
+    """Whether it only holds others together."""
+    says = observation.get("component") or any(key.startswith("value") for key in observation)
+    return bool(dicts(observation.get("hasMember"))) and not says and not is_dead(observation)
 
 
 def items_of(observation: Resource) -> list[LabItem]:

@@ -168,7 +168,10 @@ async def test_nobody_but_the_current_doctor_gets_a_byte_of_a_record(world: Worl
     pair, _ = await _pair(world)
     order = await pair.paid()
     case = await _listed(pair.doctor, order)
-    for way in (way for way in case.ways() if way.who == "doctor" and way.method == "GET"):
+    without_pictures = Case(
+        order, {form: item for form, item in case.items.items() if form != "imaging"}
+    )  # quick, however busy
+    for way in (way for way in without_pictures.ways() if way.who == "doctor" and way.method == "GET"):
         (await _ask(pair.doctor, way, case)).ok()
     current, phone = await _refer(pair, order)
     ways = case.ways()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ehr_view import fhir_mapping as mapping
 from ehr_view.domain.records import ExamReport, Flag, Form, LabReport, Note, PatientRef, Prescription, Section
 from ehr_view.domain.typography import text_width
-from ehr_view.hospital import is_same_person
+from ehr_view.hospital import PARTS, is_same_person, map_all
 from watermark.fonts import load_face
 
 PERSON = PatientRef("resident", "110105196602150023", "唐玉兰", date(1966, 2, 15), "female")
@@ -210,3 +210,39 @@ def test_text_is_never_wider_than_it_was_reckoned() -> None:
         for char in unicodedata.normalize("NFC", text):
             widest = max(face.measure(char) for face in (regular, bold))
             assert widest <= text_width(char) * 40 / 1000 + 1
+
+
+def _observation(name: str, **more: Any) -> dict[str, Any]:
+    lab = [{"coding": [{"code": "laboratory"}]}]
+    at = "2026-11-22T08:00:00+08:00"
+    return {"resourceType": "Observation", "id": name, "category": lab, "effectiveDateTime": at, "code": {"text": name}} | more
+
+
+def _members(*names: str) -> list[dict[str, str]]:
+    return [{"reference": f"Observation/{name}"} for name in names]
+
+
+def test_a_panel_stands_for_its_members_and_what_no_report_names_is_a_record_of_its_own() -> None:
+    observations = [
+        _observation("panel", hasMember=_members("钾", "inner", "panel", "gone")),
+        _observation("inner", hasMember=_members("钠", "panel"), valueString="见下"),
+        _observation("钾", valueString="4.1"),
+        _observation("钠", valueString="140"),
+        _observation("loose-panel", hasMember=_members("氯")),
+        _observation("氯", valueString="101"),
+        _observation("钙", status="entered-in-error", valueString="9.9"),
+        _observation("脉搏", category=[{"coding": [{"code": "vital-signs"}]}], valueString="80"),
+    ]
+    report = {
+        "resourceType": "DiagnosticReport",
+        "id": "r",
+        "category": [{"coding": [{"code": "LAB"}]}],
+        "issued": "2026-11-22T08:00:00+08:00",
+        "result": [{"reference": "https://his.example/fhir/Observation/panel/_history/3"}],
+    }
+    own = dict.fromkeys(PARTS, ()) | {"DiagnosticReport": (report,), "Observation": observations}
+    records, missing = map_all("default", own, {}, frozenset(), has_reports=True)
+    said = [[(i.name, i.value) for i in r.content.items] for r in records if isinstance(r.content, LabReport)]
+    assert said == [[("钾", "4.1"), ("inner", "见下"), ("钠", "140")], [("氯", "101"), ("钙", "（医院已撤回）")]]
+    assert missing == []
+    assert len(map_all("default", own, {}, frozenset(), has_reports=False)[0]) == 1
