@@ -406,8 +406,8 @@ def reference_id(reference: Resource) -> str:
 
 
 def with_members(names: Iterable[str], observations: Mapping[str, Resource]) -> list[str]:
-    """Those that are there, each followed by its members (a panel may stand for its results), once each. A panel that itself says
-    nothing is left out."""
+    """Those that are there, each followed by its members (a panel may stand for its results), once each. A panel that says
+    nothing itself is left out."""
     found: dict[str, None] = {}
     waiting = list(names)[::-1]
     while waiting:
