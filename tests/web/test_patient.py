@@ -13,6 +13,8 @@ from tests.support.contract import Pair, World, new_phone, world_of
 from tests.support.patient_app import Line, say, serious, sign_in
 from tests.support.product import Product, start_product
 
+TWO_SECONDS = re.compile(r"0:(0[2-9]|[1-5]\d) / 1:00")  # or more: a busy machine shows not every second
+
 expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
 PICTURE = Path(__file__).parents[2] / "web" / "dist" / "patient" / "icon-192.png"
 
@@ -139,7 +141,7 @@ async def test_a_voice_message_is_spoken_sent_and_played(product: Product, world
         await expect(page.get_by_text("已取消")).to_be_visible()  # slid away: nothing is sent
         await page.mouse.move(x, y)
         await page.mouse.down()
-        await expect(page.get_by_text("0:02 / 1:00")).to_be_visible()
+        await expect(page.get_by_text(TWO_SECONDS)).to_be_visible()
         await page.mouse.up()
         await expect(page.get_by_text("已发送")).to_be_visible()
         await page.reload()  # what is played comes from the server
