@@ -20,6 +20,8 @@ from tests.chaos.stage import KEEPERS, Part, Stage
 _DAY_SECONDS: Final = 86_400
 _PATIENCE_SECONDS: Final = 12.0
 _FILLER: Final = "filler"
+_STARVING_SECONDS: Final = 20.0
+_NOISE_BYTES: Final = 16_384
 
 
 class NotDone(Exception):
@@ -32,11 +34,13 @@ class Faults:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._lasting: list[asyncio.Task[None]] = []
+        self.starved = 0
+        """Members that died because their disk was full."""
 
     async def bring(self, step: Step) -> str:
         """Bring it about; who it was. What lasts goes on behind. Raises NotDone."""
         if step.victim is Victim.CHECKPOINTS:
-            self._last(step, *await self._fill(self._stage.checkpoints))
+            self._last(step, await self._fill(self._stage.checkpoints))
             return "checkpoints"
         part = await self._found(step.victim)
         if part is None:
@@ -55,7 +59,8 @@ class Faults:
                 self._last(step, lambda: part.send(signal.SIGCONT))
             case Fault.FILL:
                 assert part.disk is not None, "only members have a disk"
-                self._last(step, *await self._fill(part.disk))
+                undo = await self._fill(part.disk)
+                self._lasting.append(asyncio.create_task(self._starve(part, step.lasts_seconds, undo)))
             case Fault.CLOCK:
                 assert part.clock is not None, "only parts of the product have a clock of their own"
                 file = part.clock
@@ -68,23 +73,43 @@ class Faults:
         await asyncio.gather(*self._lasting)
         self._lasting.clear()
 
-    def _last(self, step: Step, *undo: Callable[[], object]) -> None:
+    def _last(self, step: Step, undo: Callable[[], object]) -> None:
         async def last() -> None:
             try:
                 await asyncio.sleep(step.lasts_seconds)
             finally:
-                for each in undo:
-                    each()
+                undo()
 
         self._lasting.append(asyncio.create_task(last()))
 
-    async def _fill(self, disk: Path) -> tuple[Callable[[], object], ...]:
+    async def _starve(self, part: Part, seconds: float, undo: Callable[[], object]) -> None:
+        """Until the member died of it, and so many seconds more, in which it cannot start. Others who write to the same set see
+        to it that it notices soon."""
+        child = part.child
+        client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
+            self._stage.environment["YZ_MONGO_URL"], serverSelectionTimeoutMS=1_000, w=1
+        )
+        try:
+            async with asyncio.timeout(_STARVING_SECONDS):
+                while child is not None and child.exit_code is None:
+                    with contextlib.suppress(PyMongoError):
+                        await client["others"]["noise"].insert_one({"noise": os.urandom(_NOISE_BYTES)})
+                    await asyncio.sleep(0.05)
+            self.starved += 1
+            await asyncio.sleep(seconds)
+        except TimeoutError:
+            return
+        finally:
+            undo()
+            await client.close()
+
+    async def _fill(self, disk: Path) -> Callable[[], object]:
         """Take all room that there is on a disk of its own."""
         if disk not in self._stage.mounted:
             raise NotDone("no disk of its own: mounting one needs root")
         filler = disk / _FILLER
         await asyncio.to_thread(_grow, filler)
-        return (lambda: filler.unlink(missing_ok=True),)
+        return lambda: filler.unlink(missing_ok=True)
 
     async def _found(self, victim: Victim) -> Part | None:
         """Whoever it is, when somebody is: after a death there may be no leader for a while."""

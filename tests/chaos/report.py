@@ -25,6 +25,7 @@ class Report:
     minutes: float
     seconds: float = 0.0
     rounds: int = 0
+    starved: int = 0
     done: list[Done] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     starts: dict[str, int] = field(default_factory=dict)

@@ -117,6 +117,7 @@ async def _rounds(stage: Stage, seed: int, seconds: float, report: Report, say: 
         await faults.over()
         await stage.until_in_order()
         report.rounds += 1
+        report.starved = faults.starved
         say(f"round {report.rounds}: all came back after {time.monotonic() - started:.0f} s")
         if time.monotonic() - started >= seconds:
             return
@@ -157,6 +158,7 @@ async def _check(http: aiohttp.ClientSession, stage: Stage, people: _People, rep
         "gifts": sum(each.gifts for each in said),
         "connections opened again": sum(each.reconnects for each in said),
         "orders that nobody answered": len(people.silent),
+        "members that died of a full disk": report.starved,
     }
 
 

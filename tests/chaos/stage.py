@@ -34,7 +34,7 @@ SERVES: Final = ("serve-a", "serve-b")
 KEEPERS: Final = ("keeper-a", "keeper-b")
 MEMBERS: Final = ("mongod-1", "mongod-2", "mongod-3")
 _SET: Final = "chaos"
-_MEMBER_DISK: Final = "384m"
+_MEMBER_DISK: Final = "256m"
 _CHECKPOINT_DISK: Final = "8m"
 _AGAIN_SECONDS: Final = 0.3
 _UP_SECONDS: Final = 240.0
@@ -256,10 +256,10 @@ def _part_of_product(stage: Stage, name: str, word: str, own: Mapping[str, str],
 
 
 def _mongod(disk: Path, port: int) -> list[str]:
-    """Small files, since its disk is small."""
+    """Its journal comes in small files: what it has room for beforehand would hide for long that its disk is full."""
     arguments = {
         "--dbpath": str(disk), "--port": str(port), "--bind_ip": "127.0.0.1", "--replSet": _SET, "--oplogSize": "64",
-        "--wiredTigerCacheSizeGB": "0.25", "--wiredTigerEngineConfigString": "log=(file_max=2MB,prealloc=false)",
+        "--wiredTigerCacheSizeGB": "0.25", "--wiredTigerEngineConfigString": "log=(file_max=100KB,prealloc=false)",
     }  # fmt: skip
     parameters = ("diagnosticDataCollectionEnabled=false", "transactionLifetimeLimitSeconds=5")
     words = [word for pair in arguments.items() for word in pair]

@@ -4,6 +4,7 @@
 """
 
 import copy
+import shutil
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -80,4 +81,5 @@ async def test_a_round_of_every_fault_loses_nothing_that_was_acknowledged() -> N
     report: Report = await besiege(SEED, A_ROUND_MINUTES, folder, said.append)
     print(report.text())
     assert report.holds, f"the logs are in {folder}\n{report.text()}"
+    shutil.rmtree(folder)
     assert sum(done.happened for done in report.done) >= len(MENU) - 4
