@@ -5,6 +5,7 @@ import re
 from playwright.async_api import Page
 
 from tests.support.browser import sms_code
+from tests.support.product import Product
 from tests.web.screens.stage import LANGUAGES, THEMES, Stage, look, settle
 
 APP = "doctor"
@@ -34,7 +35,7 @@ async def walk(stage: Stage) -> None:
             await settle(page)
             await stage.shoot(page, APP, "login", size)
             await look(page, "zh-CN", "light")
-            await _sign_in(page, stage, stage.scene["doctor_phone"])
+            await sign_in(stage.product, page, stage.scene["doctor_phone"])
             for name, path in _PATHS.items():
                 if stage.only and name not in stage.only:
                     continue
@@ -48,12 +49,12 @@ async def walk(stage: Stage) -> None:
             await _empty(stage, await context.new_page(), size)
 
 
-async def _sign_in(page: Page, stage: Stage, phone: str) -> None:
+async def sign_in(product: Product, page: Page, phone: str) -> None:
     await page.goto("/doctor/")
     await page.get_by_label("手机号").fill(phone)
     await page.get_by_role("button", name="获取验证码").click()
     await page.get_by_text("验证码已发送").wait_for()
-    await page.get_by_label("验证码", exact=True).fill(await sms_code(stage.product, phone))
+    await page.get_by_label("验证码", exact=True).fill(await sms_code(product, phone))
     await page.get_by_role("button", name="登录").click()
     await page.locator(".dr-nav").wait_for()
 
@@ -119,7 +120,7 @@ async def _dialogs(stage: Stage, page: Page, size: str) -> None:
 async def _empty(stage: Stage, page: Page, size: str) -> None:
     """A doctor's first day."""
     _, _, phone = await stage.world.new_doctor(name="沈知远")
-    await _sign_in(page, stage, phone)
+    await sign_in(stage.product, page, phone)
     for name in ("desk", "messages", "figures"):
         await page.goto(_PATHS[name])
         await settle(page)

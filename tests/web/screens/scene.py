@@ -1,12 +1,14 @@
 """Something going on in the hospital: orders in every state, words, money, looks at records, a refused look."""
 
 import asyncio
+import io
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from PIL import Image, ImageDraw, ImageFont
+
 from tests.support.contract import PATIENCE_SECONDS, Client, Pair, World, identity_number, text
-from tests.support.media_files import image_file
 
 _ASKED = (
     "孩子三岁，发热两天，最高 39.2℃，精神尚可。",
@@ -92,7 +94,7 @@ def _phone_of(world: World, doctor_id: str) -> str:
 async def _talk(pair: Pair, conversation: str) -> None:
     """Words, a picture, a card: what a conversation looks like."""
     await _say(pair.patient, conversation, "王医生好，我妈妈早上量的血压是 152/96，药是按时吃的。")
-    picture = (await pair.patient.upload(image_file("jpeg", size=(800, 600)))).ok(201)
+    picture = (await pair.patient.upload(_reading())).ok(201)
     parts = [text("这是血压计上的读数。"), {"kind": "image", "media_id": picture["media_id"]}]
     await pair.patient.post(f"/conversations/{conversation}/messages", {"client_id": uuid.uuid4().hex, "parts": parts}, 201)
     day = (datetime.now(UTC) + timedelta(days=3)).date().isoformat()
@@ -103,6 +105,20 @@ async def _talk(pair: Pair, conversation: str) -> None:
     ]
     await pair.doctor.post(f"/conversations/{conversation}/messages", {"client_id": uuid.uuid4().hex, "parts": parts}, 201)
     await _say(pair.patient, conversation, "好的，谢谢医生！需要停掉降脂药吗？")
+
+
+def _reading() -> bytes:
+    """What a monitor of blood pressure shows, as somebody photographed it."""
+    image = Image.new("RGB", (900, 640), "#d8dee2")
+    draw = ImageDraw.Draw(image)
+    draw.rounded_rectangle((90, 60, 810, 580), 48, fill="#f7f9fa", outline="#aab6bd", width=6)
+    draw.rounded_rectangle((170, 120, 730, 520), 20, fill="#c9d6c4")
+    for row, (name, value) in enumerate((("SYS mmHg", "152"), ("DIA mmHg", "96"), ("PUL /min", "78"))):
+        draw.text((200, 160 + row * 120), name, "#39463a", font=ImageFont.load_default(34))
+        draw.text((690, 135 + row * 120), value, "#1c261d", font=ImageFont.load_default(96), anchor="ra")
+    kept = io.BytesIO()
+    image.save(kept, "JPEG", quality=88)
+    return kept.getvalue()
 
 
 async def _contested(pair: Pair) -> str:

@@ -14,6 +14,7 @@ const Tasks = lazy(() => import("./screens/Tasks"));
 const Refunds = lazy(() => import("./screens/Refunds"));
 const Audit = lazy(() => import("./screens/Audit"));
 const Trace = lazy(() => import("./screens/Trace"));
+const Reveals = lazy(() => import("./screens/Reveals"));
 const Figures = lazy(() => import("./screens/Figures"));
 const Doctors = lazy(() => import("./screens/Doctors"));
 const Staff = lazy(() => import("./screens/Staff"));
@@ -38,6 +39,7 @@ export function App(): ReactNode {
             <Route path="refunds" element={<Refunds />} />
             <Route path="audit" element={<Audit />} />
             <Route path="trace" element={<Trace />} />
+            <Route path="reveals" element={<Reveals />} />
             <Route path="figures" element={<Figures />} />
             <Route path="doctors" element={<Doctors />} />
             <Route path="staff" element={<Staff />} />

@@ -30,7 +30,7 @@ export function groupOf(action: string): Group {
   if (action.startsWith("admin.") || action.startsWith("accounts.")) return "staff";
   if (action.startsWith("im.")) return "said";
   if (action.startsWith("billing.") || action.startsWith("money.") || action === "consult.payment_started") return "money";
-  if (action.startsWith("record.") || action === "consult.record_access_changed") return "records";
+  if (action.startsWith("record.") || action.startsWith("critical.") || action === "consult.record_access_changed") return "records";
   return "order";
 }
 

@@ -5,6 +5,7 @@ import { Alert, Button, Segmented } from "antd";
 import { Fragment, type ReactNode, useMemo, useState } from "react";
 import { Link, useParams } from "react-router";
 import { type Dossier, type Group, type Line, type Row, story } from "../rules/story";
+import { AskReveal } from "../ui/AskReveal";
 import { DeadlineProof } from "../ui/Deadlines";
 import { SearchMessages } from "../ui/SearchMessages";
 import { saveAs } from "../ui/files";
@@ -54,9 +55,10 @@ function Summary({ order, dossier }: { order: Order; dossier: Dossier | null }):
   );
 }
 
-function Words({ entry }: { entry: Entry }): ReactNode {
+function Words({ entry, orderId }: { entry: Entry; orderId: string }): ReactNode {
   const t = useT();
-  if (entry.recalled) return <p className="c-story__words c-story__words--gone">{t("order.said.recalled")}</p>;
+  const mayAsk = useMay("revealAsk");
+  if (entry.recalled) return <p className="c-story__words c-story__words--gone">{t("order.said.recalled")} {mayAsk && <AskReveal orderId={orderId} seq={entry.seq} />}</p>;
   if (entry.recalls !== null) return <p className="c-story__who">{t("order.said.recalls", { seq: entry.recalls })}</p>;
   const said = entry.parts.map((part) => {
     const kind = String(part["kind"]);
@@ -76,7 +78,7 @@ function useActor(order: Order): (line: Line) => string {
   };
 }
 
-function Step({ line, who }: { line: Line; who: string }): ReactNode {
+function Step({ line, who, orderId }: { line: Line; who: string; orderId: string }): ReactNode {
   const t = useT();
   const action = useAction();
   const { language } = usePreferences();
@@ -95,7 +97,7 @@ function Step({ line, who }: { line: Line; who: string }): ReactNode {
           <span className="c-story__who">{who}{entry !== null && ` · ${t("order.said.seq", { seq: entry.seq })}`}</span>
         </div>
         {entry?.closes != null && <p className="c-story__who">{t(`close.${entry.closes as "quota"}`)}</p>}
-        {entry !== null && <Words entry={entry} />}
+        {entry !== null && <Words entry={entry} orderId={orderId} />}
         {view !== null && <p className="c-story__who">{t("order.record", { title: view.title, page: view.page })} · {t("order.record.view", { id: view.view_id })}</p>}
       </div>
     </li>
@@ -122,7 +124,7 @@ function Timeline({ order, rows, dossier }: { order: Order; rows: readonly Row[]
           return (
             <Fragment key={line.id}>
               {(before === undefined || day(before) !== day(line)) && <li className="c-story__day">{day(line)}</li>}
-              <Step line={line} who={who(line)} />
+              <Step line={line} who={who(line)} orderId={order.id} />
             </Fragment>
           );
         })}

@@ -14,6 +14,16 @@ type Refund = Models["RefundModel"];
 const STATUSES = ["needs_person", "reserved", "processing", "refunded"] as const satisfies readonly Refund["status"][];
 const TONES: Record<Refund["status"], string> = { needs_person: "danger", reserved: "warning", processing: "primary", refunded: "success" };
 
+const PROBLEMS = ["abnormal", "closed", "no_answer", "another_amount"] as const;
+
+/** In plain words where it is known; else the gateway's own code. */
+function RefundProblem({ problem }: { problem: string | null }): ReactNode {
+  const t = useT();
+  const known = PROBLEMS.find((each) => each === problem);
+  if (known !== undefined) return t(`refunds.problem.${known}`);
+  return problem === null ? <span className="c-muted">—</span> : <code>{problem}</code>;
+}
+
 function Restart({ refund, onClose }: { refund: Refund; onClose: () => void }): ReactNode {
   const api = useApi();
   const t = useT();
@@ -72,10 +82,10 @@ export default function Refunds(): ReactNode {
                     { title: t("refunds.id"), render: (refund) => <ShortId id={refund.refund_id} /> },
                     { title: t("orders.status"), render: (refund) => <Badge tone={TONES[refund.status]}>{t(`refund.status.${refund.status}`)}</Badge> },
                     { title: t("refunds.amount"), align: "end", render: (refund) => format.yuan(refund.amount_fen) },
-                    { title: t("refunds.cause"), render: (refund) => t(refund.cause === "surplus" ? "refunds.cause.surplus" : "refunds.cause.order") },
-                    { title: t("refunds.problem"), wrap: true, render: (refund) => refund.problem ?? <span className="c-muted">—</span> },
+                    { title: t("refunds.cause"), spare: true, render: (refund) => t(refund.cause === "surplus" ? "refunds.cause.surplus" : "refunds.cause.order") },
+                    { title: t("refunds.problem"), wrap: true, render: (refund) => <RefundProblem problem={refund.problem} /> },
                     { title: t("refunds.tries"), align: "end", spare: true, render: (refund) => refund.tries },
-                    { title: t("refunds.created"), render: (refund) => <When at={refund.created_at} /> },
+                    { title: t("refunds.created"), spare: true, render: (refund) => <When at={refund.created_at} /> },
                     { title: t("refunds.done"), render: (refund) => <When at={refund.refunded_at} /> },
                     { title: t("refunds.order"), render: (refund) => mayOrder ? <Link to={`/orders/${refund.order_id}`}>{t("refunds.openOrder")}</Link> : <ShortId id={refund.order_id} /> },
                     ...actions,

@@ -1,5 +1,5 @@
 import {
-  AuditOutlined, BarChartOutlined, BellOutlined, DashboardOutlined, DownOutlined, FileSearchOutlined, InteractionOutlined, MedicineBoxOutlined,
+  AuditOutlined, BarChartOutlined, BellOutlined, DashboardOutlined, DownOutlined, EyeInvisibleOutlined, FileSearchOutlined, InteractionOutlined, MedicineBoxOutlined,
   MoneyCollectOutlined, ProfileOutlined, TeamOutlined, ToolOutlined,
 } from "@ant-design/icons";
 import { Loaded, Mark, usePreferences, useRuntime } from "@yunzhen/shared";
@@ -35,6 +35,7 @@ const DOORS: { title: Key; doors: Door[] }[] = [
     doors: [
       { to: "/audit", key: "a", area: "audit", title: "audit.title", icon: <AuditOutlined /> },
       { to: "/trace", key: "l", area: "trace", title: "trace.title", icon: <FileSearchOutlined /> },
+      { to: "/reveals", key: "c", area: "reveals", title: "reveal.title", icon: <EyeInvisibleOutlined /> },
       { to: "/figures", key: "f", area: "figures", title: "figures.title", icon: <BarChartOutlined /> },
     ],
   },

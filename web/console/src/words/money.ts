@@ -32,6 +32,10 @@ export const moneyZh = {
   "error.refund.still_alive": "支付平台仍在处理或已付出原退款，不能重新发起；结果会自动更新。",
   "error.refund.transition_refused": "这笔退款目前不能重新发起，请刷新。",
   "error.payment.gateway_unavailable": "支付平台没有回应，请稍后再试。",
+  "refunds.problem.abnormal": "支付平台退款异常（如账户已注销）",
+  "refunds.problem.closed": "支付平台已关闭退款",
+  "refunds.problem.no_answer": "支付平台没有回应",
+  "refunds.problem.another_amount": "支付平台返回的金额不符",
 };
 
 export const moneyEn: typeof moneyZh = {
@@ -67,4 +71,8 @@ export const moneyEn: typeof moneyZh = {
   "error.refund.still_alive": "The gateway still works on the old refund or has paid it, so it cannot begin again; the result will show by itself.",
   "error.refund.transition_refused": "This refund cannot begin again now. Please refresh.",
   "error.payment.gateway_unavailable": "The payment gateway does not answer. Please try again soon.",
+  "refunds.problem.abnormal": "The gateway could not pay it out (such as a closed account)",
+  "refunds.problem.closed": "The gateway closed the refund",
+  "refunds.problem.no_answer": "The gateway did not answer",
+  "refunds.problem.another_amount": "The gateway names another amount",
 };

@@ -51,7 +51,7 @@ function OrderLists({ current }: { current: string | null }): ReactNode {
   const offered = useOffers().data?.items.length ?? 0;
   const lists: readonly List[] = offered > 0 || chosen === "offers" ? [...TABS, "offers"] : TABS; // seldom: shown while there are some
   const tab = chosen ?? here ?? "waiting";
-  const counts: Record<List, number | null> = { waiting: desk.waiting.length, open: desk.open.length, finished: null, offers: offered };
+  const counts: Record<List, number | null> = { waiting: desk.isLoading ? null : desk.waiting.length, open: desk.isLoading ? null : desk.open.length, finished: null, offers: offered };
   const tabs = useRef<HTMLDivElement>(null);
   const keys = (event: KeyboardEvent): void => {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;

@@ -180,7 +180,7 @@ function Talk({ order, open, ask, at, cards, onCards }: TalkProps): ReactNode {
       {open && left > 0 ? (
         <Composer
           conversationId={order.conversation_id}
-          placeholder={t(matchMedia("(pointer: fine)").matches ? "order.write" : "order.write.phone")}
+          placeholder={t("order.write")}
           onSend={async (pieces) => {
             if (left === 1 && !(await new Promise<boolean>((answer) => ask({ what: "last", answer })))) return false;
             send(pieces, corrected?.seq ?? null);

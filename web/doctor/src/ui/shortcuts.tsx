@@ -9,6 +9,7 @@ export type Shortcut = "?" | "b" | "f" | "n" | "q" | "s";
 const LIST: readonly { keys: string; does: Key }[] = [
   { keys: "Alt + ↑ ↓", does: "settings.keys.orders" },
   { keys: "Enter", does: "settings.keys.send" },
+  { keys: "Shift + Enter", does: "settings.keys.line" },
   { keys: "Alt + Q", does: "settings.keys.quick" },
   { keys: "Alt + B", does: "settings.keys.records" },
   { keys: "← →", does: "settings.keys.pages" },
