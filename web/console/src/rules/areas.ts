@@ -14,6 +14,7 @@ export const AREAS = {
   restart: ["finance"],
   audit: ["auditor", "medical_admin"],
   trace: ["auditor", "medical_admin"],
+  said: ["auditor"],
   reveals: ["auditor", "medical_admin"],
   revealAsk: ["auditor"],
   revealAnswer: ["medical_admin"],

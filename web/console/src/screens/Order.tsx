@@ -166,7 +166,7 @@ export default function OrderScreen(): ReactNode {
   const { orderId = "" } = useParams();
   const api = useApi();
   const t = useT();
-  const [mayDossier, mayExport, mayAudit] = [useMay("dossier"), useMay("export"), useMay("audit")];
+  const [mayDossier, mayExport, mayAudit, maySearch] = [useMay("dossier"), useMay("export"), useMay("audit"), useMay("said")];
   const order = useQuery({ queryKey: ["order", orderId], queryFn: ({ signal }) => api.call("view_staff_order", { path: { order_id: orderId }, signal }) });
   const rows = useRows(orderId);
   const dossier = useQuery({
@@ -175,7 +175,7 @@ export default function OrderScreen(): ReactNode {
   const actions = (
     <>
       <Link to="/orders"><ArrowLeftOutlined aria-hidden="true" /> {t("order.back")}</Link>
-      {mayDossier && order.data && <SearchMessages order={order.data} />}
+      {maySearch && order.data && <SearchMessages order={order.data} />}
       {mayAudit && <Link to={`/audit?order=${orderId}`}>{t("order.audit")}</Link>}
       {mayExport && order.data && <Export order={order.data} />}
     </>
