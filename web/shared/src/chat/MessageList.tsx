@@ -44,7 +44,7 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
   );
   const pictures = useMemo(() => picturesOf(rows), [rows]);
   const [older, setOlder] = useState(false); // history is being put in front: keep the place from the end
-  const [behind, setBehind] = useState(false); // not at the end
+  const [behind, setBehind] = useState(find !== null); // not at the end
   const [now, setNow] = useState(() => clock.now());
   const [margin, setMargin] = useState(0); // what stands before the rows, in pixels
   const before = useRef<HTMLDivElement>(null);
@@ -108,14 +108,19 @@ export function MessageList({ conversation, ownAccountId, recallMs = RECALL_MS, 
     if (log.first <= find) {
       sought.current = find;
       if (index >= 0) list.current?.scrollToIndex(index, { align: "center" });
-      setBehind(index >= 0);
-    } else void loadOlder().then((loaded) => (sought.current = loaded ? sought.current : find));
+      requestAnimationFrame(() => {
+        end.current = atEnd(frame.current); // it may all fit into the window
+        setBehind(!end.current);
+      });
+    } else {
+      queueMicrotask(() => void loadOlder().then((loaded) => (sought.current = loaded ? sought.current : find)));
+    }
   }, [find, log.first, log.seq, older, rows, loadOlder]);
   const scrolled = (): void => {
     const box = frame.current;
     if (box === null) return;
     const { scrollTop: top, scrollHeight: height } = box;
-    const near = height - top - box.clientHeight < NEAR_PX;
+    const near = atEnd(box);
     // Only a person scrolls up in a list whose height stays; what is measured while it is drawn moves it too.
     if (near) end.current = true;
     else if (place.current.height === height && top < place.current.top) end.current = false;
@@ -237,6 +242,8 @@ const readUpTo = (log: Conversation["log"], own: string): number => log.receipts
 function lastOfOthers(messages: readonly Message[], own: string): number {
   return messages.findLast((m) => m.sender.account_id !== own)?.seq ?? 0;
 }
+
+const atEnd = (box: HTMLElement | null): boolean => box === null || box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
 
 function toEnd(box: HTMLElement | null, list: VirtualizerHandle | null, count: number): void {
   if (count === 0) return;
