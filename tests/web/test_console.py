@@ -25,6 +25,8 @@ _STILL = """async () => {
 }"""
 ANSWER = "先观察体温，多饮水。"
 
+expect.set_options(timeout=15_000)
+
 
 @pytest.fixture
 async def world(product: Product) -> AsyncIterator[World]:
@@ -157,7 +159,7 @@ async def test_staff_see_only_the_doors_of_their_roles(product: Product, chrome:
         await expect(page.get_by_text("您的角色不能进行此操作")).to_be_visible()
 
 
-async def test_an_agent_decides_a_contested_reply_by_keyboard_and_the_policy_refuses_nothing_of_ours(
+async def test_staff_decide_a_contested_reply_by_keyboard_and_the_policy_refuses_nothing_of_ours(
     product: Product, world: World, chrome: Browser, trace: Path
 ) -> None:
     pair, _, _ = await _consult(world)
@@ -169,7 +171,7 @@ async def test_an_agent_decides_a_contested_reply_by_keyboard_and_the_policy_ref
             await asyncio.sleep(0.2)
     await pair.patient.post(f"{flags}/{said['seq']}/contest", {"reason": "只回了一个字。"})
     async with visit(chrome, product, trace, **DESK, color_scheme="light") as context:
-        page = await _staff_page(context, product, "agent")
+        page = await _staff_page(context, product, "medical")
         refused: list[str] = []
         page.on("console", lambda message: refused.append(message.text) if "Content Security Policy" in message.text else None)
         await page.keyboard.press("?")
@@ -185,6 +187,7 @@ async def test_an_agent_decides_a_contested_reply_by_keyboard_and_the_policy_ref
             .filter(has_text="回复被患者质疑")
             .first
         )
+        await expect(task).to_be_visible(timeout=45_000)  # the list is asked for again every 20 s
         await task.get_by_role("button", name="认领").click()
         await page.get_by_text("处理中", exact=True).first.click()
         await expect(page.get_by_text("只回了一个字。")).to_be_visible()
