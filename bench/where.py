@@ -1,6 +1,6 @@
 """Where the time of one process goes while pairs talk without end: samples of its stacks, by what the code was about.
 
-`python -m bench where [--process serve|keeper] [--pairs 50] [--seconds 10] [--rate 0]`. `--rate` above 0: so many messages a
+`python -m bench where [--process serve|keeper] [--pairs 50] [--rate 0] [--processes 1]`. `--rate` above 0: so many messages a
 second instead of as many as go. The sampler is py-spy, from outside, so nothing of the product knows of it; it must be allowed
 to look into another process (root, or the same user where the system lets it). Shares are of the samples in which the process
 had work, and microseconds those shares of its processor time a message, as the operating system counts it.
@@ -27,6 +27,8 @@ _SAMPLES_PER_SECOND = 250
 
 STAGES = {
     "serve": (
+        ("told by other processes", "RedisBus._listen"),
+        ("told to other processes", "RedisBus"),
         ("orders told to both sides", "OrderAnnouncer"),
         ("names of senders", "NameBook"),
         ("who is connected, sessions", "DeviceWatch", "_watch_sessions"),
@@ -74,7 +76,8 @@ def shares(lines: Iterable[str], stages: Sequence[tuple[str, ...]]) -> dict[str,
 
 async def measure(wanted: argparse.Namespace, folder: Path) -> dict[str, Any]:
     stacks = folder / "stacks"
-    async with running_product(folder, free_port(), free_port(), wanted.pairs) as running:
+    product = running_product(folder, free_port(), free_port(), wanted.pairs, processes=wanted.processes)
+    async with product as running:
         pairs = await make_pairs(running, wanted.pairs)
         talks = await connect_pairs(running.host, running.port, pairs, "where")
         await asyncio.sleep(WARM_SECONDS)
@@ -106,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--process", choices=list(STAGES), default="serve")
     parser.add_argument("--pairs", type=int, default=50)
+    parser.add_argument("--processes", type=int, default=1, help="of the server; the first is looked at")
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rate", type=float, default=0.0)
     wanted = parser.parse_args()
