@@ -8,9 +8,10 @@ every proposal is held against the message itself before it is shown.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import add
 from typing import Final
 
 from im.domain import Draft, Entry, EntryKind
@@ -142,10 +143,10 @@ def term_entry_of(entry: Entry, keys: HospitalKeys) -> TermEntry | None:
             return TermEntry(entry.seq, (too_many(keys),), draft.corrects)
     if not pairs and draft.corrects is None:
         return None
-    return TermEntry(entry.seq, terms_of(sorted(pairs), keys), draft.corrects)
+    return TermEntry(entry.seq, terms_of(pairs, keys), draft.corrects)
 
 
-def terms_of(pairs: Sequence[str] | frozenset[str], keys: HospitalKeys) -> tuple[bytes, ...]:
+def terms_of(pairs: Iterable[str], keys: HospitalKeys) -> tuple[bytes, ...]:
     """The keyed form, in an order that says nothing of the pairs'."""
     return tuple(sorted(_term(pair, keys) for pair in pairs))
 
@@ -159,5 +160,5 @@ def _term(pair: str, keys: HospitalKeys) -> bytes:
     return keys.blind(pair, field=_FIELD)[:TERM_BYTES]
 
 
-def _pairs(word: str) -> list[str]:
-    return [word[place : place + 2] for place in range(len(word) - 1)]
+def _pairs(word: str) -> Iterator[str]:
+    return map(add, word, word[1:])
