@@ -97,7 +97,7 @@ class FhirClient:
         else:
             bundle = await self._request("GET", (self._base / kind).with_query(words))
         seen: set[str] = set()
-        for _ in range(_MOST_PAGES):
+        for left in reversed(range(_MOST_PAGES)):
             if bundle.get("resourceType") != "Bundle":
                 raise FhirFailure(MissingReason.UNREADABLE)
             for entry in _list(bundle.get("entry")):
@@ -113,7 +113,8 @@ class FhirClient:
             if str(following) in seen:
                 raise FhirFailure(MissingReason.UNREADABLE)
             seen.add(str(following))
-            bundle = await self._request("GET", following)
+            if left:
+                bundle = await self._request("GET", following)
         raise FhirFailure(MissingReason.TOO_MANY)
 
     def _next(self, bundle: Resource) -> URL | None:

@@ -60,8 +60,8 @@ class StaffService:
 
         Raises StaffUsernameTaken, StaffDutiesSeparate, RequestInvalid; Forbidden for whoever keeps no staff.
         """
-        wanted = _check_roles(roles)
         await self._check_right(actor, STAFF_ADDED, "staff")
+        wanted = _check_roles(roles)
         await self._check_duties(actor, STAFF_ADDED, "staff", kept_by(wanted), wanted)
         account = StaffAccount(
             id=account_id or new_id(),

@@ -1,6 +1,7 @@
 """The processes without a face: the keeper and Celery's worker."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -22,6 +23,10 @@ log = structlog.get_logger(__name__)
 _OUTBOX_PATIENCE: Final = timedelta(seconds=3)
 """Whoever wrote an event delivers it; what is older than this was left by a crash."""
 
+_NICENESS: Final = 5
+"""Where the processor is short, storing messages goes before what follows from them: the keeper still has a quarter of a core
+that others want whole."""
+
 _START_SECONDS: Final = 60.0
 _CONCURRENCY: Final = 4
 
@@ -38,6 +43,7 @@ async def keep_until_stopped(settings: Settings) -> int:
     ):
         if not await until_current(made.database, stop):
             return 0
+        os.nice(_NICENESS)
         keeper = Keeper(made.leases, made.clock_guard, _sweeps(settings, made), _follow(made))
         async with listening(settings, made.intake):
             notify_ready()

@@ -54,6 +54,7 @@ async def test_a_new_order_waits_for_its_payment(pair: Pair) -> None:
         "close_reason": None,
         "rating": None,
         "record_access": True,
+        "quick": None,
     }
     assert instant(order["unpaid_until"]) - instant(order["created_at"]) == timedelta(minutes=30)
     assert order["patient"]["sex"] in ("male", "female")

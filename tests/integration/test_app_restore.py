@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,14 +33,27 @@ async def test_the_same_backup_restored_twice_is_two_epochs(database: Database) 
     assert await raise_epoch(database, NOW + timedelta(hours=1)) == first + 3600
 
 
-@pytest.fixture
-async def empty(mongo_url: str) -> AsyncIterator[Database]:
-    """A second database, to restore into."""
+@asynccontextmanager
+async def _own_database(mongo_url: str) -> AsyncIterator[Database]:
     client = connect(mongo_url)
     name = f"test_{new_id()}"
     yield open_database(client, name)
     await client.drop_database(name)
     await client.close()
+
+
+@pytest.fixture
+async def full(mongo_url: str) -> AsyncIterator[Database]:
+    """What is backed up: with nothing in it but what a test puts there."""
+    async with _own_database(mongo_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def empty(mongo_url: str) -> AsyncIterator[Database]:
+    """What is restored into."""
+    async with _own_database(mongo_url) as made:
+        yield made
 
 
 async def _filled(database: Database) -> dict[str, list[Document]]:
@@ -56,12 +70,12 @@ async def _all(database: Database) -> dict[str, list[Document]]:
 
 
 async def test_a_backup_put_into_an_empty_database_is_the_same_database(
-    database: Database, empty: Database, tmp_path: Path
+    full: Database, empty: Database, tmp_path: Path
 ) -> None:
-    there = await _filled(database)
+    there = await _filled(full)
     file = tmp_path / "yunzhen.backup"
-    made = await write_backup(database, file, NOW)
-    await database["things"].delete_many({"hospital_id": "default"})
+    made = await write_backup(full, file, NOW)
+    await full["things"].delete_many({"hospital_id": "default"})
     assert (made.collections, made.documents, made.bytes) == (3, 1_201, file.stat().st_size)
     assert file.stat().st_mode & 0o777 == 0o600
     assert await load_backup(empty, file) == made
@@ -71,22 +85,22 @@ async def test_a_backup_put_into_an_empty_database_is_the_same_database(
 
 
 async def test_a_backup_is_of_one_instant_whatever_is_written_meanwhile(
-    database: Database, empty: Database, tmp_path: Path
+    full: Database, empty: Database, tmp_path: Path
 ) -> None:
     """`a` is copied first. Whoever writes `a` and then `b` is found with both, with neither, or with `a` alone."""
-    await database["b"].insert_one({"_id": 0, "hospital_id": "default"})
+    await full["b"].insert_one({"_id": 0, "hospital_id": "default"})
     over = asyncio.Event()
 
     async def write() -> None:
         for number in itertools.count(1):
             for name in ("a", "b"):
-                await database[name].insert_one({"_id": number, "hospital_id": "default"})
+                await full[name].insert_one({"_id": number, "hospital_id": "default"})
             if over.is_set():
                 return
 
     writing = asyncio.create_task(write())
     for number in range(5):
-        await write_backup(database, tmp_path / f"{number}.backup", NOW)
+        await write_backup(full, tmp_path / f"{number}.backup", NOW)
     over.set()
     await writing
     await load_backup(empty, tmp_path / "4.backup")
@@ -96,11 +110,11 @@ async def test_a_backup_is_of_one_instant_whatever_is_written_meanwhile(
 
 
 async def test_what_is_damaged_cut_short_or_something_else_restores_nothing(
-    database: Database, empty: Database, tmp_path: Path
+    full: Database, empty: Database, tmp_path: Path
 ) -> None:
-    await _filled(database)
+    await _filled(full)
     file = tmp_path / "good"
-    await write_backup(database, file, NOW)
+    await write_backup(full, file, NOW)
     good = file.read_bytes()
     wrong = {
         "cut short": good[:-1],
@@ -118,14 +132,14 @@ async def test_what_is_damaged_cut_short_or_something_else_restores_nothing(
         assert await empty.list_collection_names() == [], name
 
 
-async def test_nothing_is_restored_over_what_is_there_and_no_backup_is_overwritten(database: Database, tmp_path: Path) -> None:
-    await _filled(database)
+async def test_nothing_is_restored_over_what_is_there_and_no_backup_is_overwritten(full: Database, tmp_path: Path) -> None:
+    await _filled(full)
     file = tmp_path / "yunzhen.backup"
-    await write_backup(database, file, NOW)
-    before = await _all(database)
+    await write_backup(full, file, NOW)
+    before = await _all(full)
     with pytest.raises(BackupFailed, match="not empty"):
-        await load_backup(database, file)
-    assert await _all(database) == before
+        await load_backup(full, file)
+    assert await _all(full) == before
     with pytest.raises(BackupFailed, match="exists"):
-        await write_backup(database, file, NOW)
+        await write_backup(full, file, NOW)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["yunzhen.backup"]

@@ -223,6 +223,10 @@ async def test_no_screen_has_a_serious_finding(
         await expect(page.get_by_role("img", name=re.compile("病历页面"))).to_be_visible()
         found["page"] = await serious_findings(page)
         await page.get_by_role("button", name="关闭病历").click()
+        await expect(page.get_by_role("article").first).to_be_visible()
+        if await (more := page.get_by_role("button", name="更多", exact=True)).is_visible():
+            await more.click()
+            found["more"] = await serious_findings(page)
         await page.get_by_role("button", name="赠送回复").click()
         found["gift"] = await serious_findings(page)
         await page.keyboard.press("Escape")
