@@ -141,12 +141,14 @@ class Phone(Device):
     # --- what it holds ---
 
     def take(self, message: dict[str, Any]) -> None:
-        """An entry, wherever it came from; a recall takes the words off the one that it recalls."""
+        """An entry, wherever it came from. A recall takes the words off the one that it recalls, whichever came first: what was
+        said live before the recall may be heard after it."""
         held = self.held.setdefault(message["conversation_id"], {})
         if message["seq"] not in held or not held[message["seq"]]["recalled"]:
             held[message["seq"]] = message
-        if message["recalls"] is not None and message["recalls"] in held:
-            held[message["recalls"]] = {**held[message["recalls"]], "recalled": True, "parts": []}
+        recalled = {each["recalls"] for each in held.values()}
+        for seq in {message["seq"], message["recalls"]} & recalled & held.keys():
+            held[seq] = {**held[seq], "recalled": True, "parts": []}
 
     async def catch_up(self, conversation_id: str) -> None:
         """Ask for what comes after the last number without a hole before it."""

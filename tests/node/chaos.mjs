@@ -29,8 +29,10 @@ const socket = io(url, {
 function take(message) {
   if (message.conversation_id !== conversation) return;
   if (!held.get(message.seq)?.recalled) held.set(message.seq, message);
-  if (message.recalls !== null && held.has(message.recalls)) {
-    held.set(message.recalls, { ...held.get(message.recalls), recalled: true, parts: [] });
+  // whichever came first: what was said live before the recall may be heard after it
+  const recalled = new Set([...held.values()].map((each) => each.recalls));
+  for (const seq of [message.seq, message.recalls]) {
+    if (recalled.has(seq) && held.has(seq)) held.set(seq, { ...held.get(seq), recalled: true, parts: [] });
   }
 }
 
