@@ -11,7 +11,7 @@ from bson.int64 import Int64
 from bson.timestamp import Timestamp
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from im.codec import LAST_SEQ, RAW_OPTIONS
 from im.domain import Receipt
@@ -332,7 +332,10 @@ class PlaceStore:
         """One that is lost in a crash means that entries come again."""
         values = {"token": place.token, "consumers": sorted(place.consumers), "owed": [list(pair) for pair in place.owed]}
         try:
-            await self._saved.update_one(self._key, {"$set": values}, upsert=True)
+            try:
+                await self._saved.update_one(self._key, {"$set": values}, upsert=True)
+            except DuplicateKeyError:  # between two leaders both may save for the first time
+                await self._saved.update_one(self._key, {"$set": values})
         except PyMongoError as error:
             raise Unavailable from error
 
