@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from consult.domain.fairness import REMEMBERED, REPLY_FLAGS, Flaw, ReplyFlag, Said
 from server.kernel.crypto import HospitalKeys, Keyring
-from server.kernel.mongo import Collection, Database, Document, unhurried, upsert_guarded
+from server.kernel.mongo import Collection, Database, Document, upsert_guarded
 from server.kernel.outbox import OUTBOX_INDEX, Event, to_outbox
 
 REPLY_DIGESTS: Final = "reply_digests"
@@ -54,7 +54,7 @@ class MongoFairness:
                     upsert=True,
                 )
             )
-        await upsert_guarded(unhurried(self._digests), updates)
+        await upsert_guarded(self._digests, updates)
 
     async def insert(self, flag: ReplyFlag, event: Event) -> None:
         keys = await self._keyring.hospital(flag.hospital_id)

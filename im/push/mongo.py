@@ -11,7 +11,7 @@ from pymongo import ASCENDING, IndexModel
 from im.push.domain import Channel, Occasion, Reached, Row, RowState, Subscription
 from server.kernel.actor import PLATFORM, Role
 from server.kernel.crypto import HospitalKeys, Keyring
-from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document, Indexes, insert_new, unhurried
+from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document, Indexes, insert_new
 
 SUBSCRIPTIONS: Final = "push_subscriptions"
 PUSHES: Final = "pushes"
@@ -166,8 +166,7 @@ class MongoPushes:
         self._rows: Collection = database[PUSHES]
 
     async def insert(self, rows: Sequence[Row]) -> None:
-        await insert_new(self._rows, [_document(row) for row in rows if row.looked_at is None])
-        await insert_new(unhurried(self._rows), [_document(row) for row in rows if row.looked_at is not None])
+        await insert_new(self._rows, [_document(row) for row in rows])
 
     async def list_due(self, subscription_id: str, now: datetime, limit: int) -> Sequence[Row]:
         query = {"subscription_id": subscription_id, "waiting": True, "due_at": {"$lte": now}}

@@ -75,7 +75,7 @@ class SubscriptionRepository(Protocol):
 
 class RowRepository(Protocol):
     async def insert(self, rows: Sequence[Row]) -> None:
-        """Those that are not there. A crash may lose those for connected devices: their cause is told again."""
+        """Those that are not there."""
         ...
 
     async def list_due(self, subscription_id: str, now: datetime, limit: int) -> Sequence[Row]: ...

@@ -16,7 +16,7 @@ from im.codec import LAST_SEQ
 from im.search.domain import SEARCH_TERMS, Candidate, Scoped, Sought, TermEntry, TermRun, terms_of, too_many
 from server.kernel.crypto import Keyring
 from server.kernel.ids import id_bytes
-from server.kernel.mongo import ALL_HOSPITALS, Database, Document, Indexes, insert_new, unhurried
+from server.kernel.mongo import ALL_HOSPITALS, Database, Document, Indexes, insert_new
 from server.kernel.mongo import Collection as MongoCollection
 from server.kernel.streams import parse_position, position
 
@@ -52,7 +52,7 @@ class MongoTerms:
             notes += [UpdateOne(_key(conversation, run.hospital_id, seq), {"$set": {"recalled": True}}) for seq in run.recalls]
             read = {"$max": {"log_seq": run.log_seq}}
             notes.append(UpdateOne(_key(conversation, run.hospital_id, 0), read, upsert=True))
-        await insert_new(unhurried(self._terms), messages)
+        await insert_new(self._terms, messages)
         await self._terms.bulk_write(notes, ordered=False)
 
     async def forget(self, conversation_id: str, hospital_id: str) -> None:

@@ -77,9 +77,8 @@ def database(client: AsyncMongoClient[Document], name: str | None = None) -> Dat
 
 
 def unhurried(collection: Collection) -> Collection:
-    """The same collection, written without waiting for a majority and its journal: for what may be done again after a crash, or
-    is made durable by a later write of the same task, since no write is kept without those before it. A read with the usual
-    concern sees it when such a write follows, or within the journal's tenth of a second."""
+    """The same collection, written without waiting for a majority and its journal: only for what may be lost in a crash or a
+    change of primary. A later write does not make it lasting: another primary may take that one and never have seen this."""
     return collection.with_options(write_concern=WriteConcern(w=1))
 
 

@@ -11,7 +11,6 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
-from pymongo.read_concern import ReadConcern
 
 from im.domain import Marks, Receipt
 from im.push.domain import (
@@ -180,8 +179,7 @@ async def test_of_messages_told_at_once_only_the_last_waits_for_a_device_that_is
     await world.sign_in("phone")
     elsewhere = world.message(9, conversation_id="0e" * 16)
     await world.service.tell([*(world.message(seq) for seq in (3, 2, 4)), elsewhere])
-    rows = world.database["pushes"].with_options(read_concern=ReadConcern("local"))
-    waiting = await rows.find({"subscription_id": subscription_id_of(world.account, "laptop")}).to_list()
+    waiting = await world.database["pushes"].find({"subscription_id": subscription_id_of(world.account, "laptop")}).to_list()
     assert {(row["conversation_id"], row["seq"]) for row in waiting} == {(TALK, 4), ("0e" * 16, 9)}
     await world.service.sweep()
     assert sorted(push.seq or 0 for push in world.app.to("phone")) == [2, 3, 4, 9]
