@@ -1,14 +1,10 @@
 """What a patient does with the app, for tests that drive it in a browser."""
 
 import asyncio
-from pathlib import Path
-from typing import Any, Final
 
 from playwright.async_api import BrowserContext, Page, WebSocketRoute, expect
 
 from tests.support.product import Product
-
-AXE: Final = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 async def sign_in(page: Page, product: Product, phone: str) -> None:
@@ -31,16 +27,6 @@ async def say(page: Page, words: str) -> None:
     """Write it and press send; that it arrives is another matter."""
     await page.get_by_label("输入消息").fill(words)
     await page.get_by_role("button", name="发送", exact=True).click()
-
-
-async def serious(page: Page, rules: tuple[str, ...] = ()) -> list[str]:
-    """What axe finds on this screen that is serious or worse; by these rules alone where some are named."""
-    # Through the debugger: the page's own policy lets no script in from elsewhere.
-    if not await page.evaluate("() => 'axe' in window"):
-        await page.evaluate(AXE.read_text())
-    options = {"runOnly": list(rules)} if rules else {}
-    found: list[dict[str, Any]] = await page.evaluate("async (o) => (await axe.run(document, o)).violations", options)
-    return [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")]
 
 
 class Line:

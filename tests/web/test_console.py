@@ -9,20 +9,13 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
+from tests.support.accessibility import serious_findings
 from tests.support.browser import DESK, visit
 from tests.support.contract import PATIENCE_SECONDS, Pair, World, identity_number, world_of
 from tests.support.product import Product
 from tests.web.screens.console import sign_in
 from tests.web.screens.doctor import sign_in as sign_in_as_doctor
 
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-_STILL = """async () => {
-  const frame = () => new Promise((done) => requestAnimationFrame(done));
-  await frame();
-  await frame();
-  const ends = document.getAnimations().filter((each) => each.effect.getComputedTiming().iterations !== Infinity);
-  await Promise.allSettled(ends.map((each) => each.finished));
-}"""
 ANSWER = "先观察体温，多饮水。"
 
 expect.set_options(timeout=15_000)
@@ -65,20 +58,6 @@ async def _screenshot(chrome: Browser, product: Product, trace: Path, phone: str
         return await page.screenshot()
 
 
-async def _require_accessible(page: Page, where: str) -> None:
-    """No finding of axe that is serious or worse."""
-    if not await page.evaluate("() => 'axe' in window"):
-        await page.evaluate(AXE.read_text())
-    await page.evaluate(_STILL)  # colours on their way from one look to the other are no finding
-    found = await page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-    bad = [
-        (each["id"], [node["target"] for node in each["nodes"]][:3])
-        for each in found["violations"]
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert bad == [], (where, bad)
-
-
 async def test_staff_see_an_orders_whole_story_and_find_it_in_the_audit(
     product: Product, world: World, chrome: Browser, trace: Path
 ) -> None:
@@ -95,11 +74,11 @@ async def test_staff_see_an_orders_whole_story_and_find_it_in_the_audit(
         await expect(page.get_by_text("收到付款")).to_be_visible()
         await expect(page.get_by_text("查看一页病历").first).to_be_visible()
         await expect(page.get_by_text("目前为止全部正确，下一个时限尚未到")).to_be_visible()
-        await _require_accessible(page, "order")
+        assert ("order", await serious_findings(page)) == ("order", [])
         await page.get_by_role("link", name="查看审计").click()
         await expect(page.get_by_role("cell", name="发送消息 im.message")).to_be_visible()
         assert pair.patient.account_id not in page.url
-        await _require_accessible(page, "audit")
+        assert ("audit", await serious_findings(page)) == ("audit", [])
         async with page.expect_download() as download:
             await page.get_by_role("button", name="导出所示").click()
         saved = Path(await (await download.value).path()).read_text("utf-8-sig")
@@ -119,18 +98,18 @@ async def test_a_screenshot_of_the_doctors_screen_names_the_doctor_who_looked(
     async with visit(chrome, product, trace, **DESK) as context:
         page = await _staff_page(context, product, "auditor")
         await page.get_by_role("link", name="泄露溯源").click()
-        await _require_accessible(page, "trace")
+        assert ("trace", await serious_findings(page)) == ("trace", [])
         picture = {"name": "leak.png", "mimeType": "image/png", "buffer": leak}
         await page.locator("input[type=file]").set_input_files(files=[picture])  # type: ignore[list-item]
         await expect(page.get_by_text("沈青禾")).to_be_visible(timeout=60_000)
         await expect(page.get_by_role("link", name=order["number"])).to_be_visible()
-        await _require_accessible(page, "traced")
+        assert ("traced", await serious_findings(page)) == ("traced", [])
         await page.get_by_role("link", name=order["number"]).click()
         await page.get_by_role("button", name="搜索对话").click()
         await page.get_by_role("searchbox", name="要找的词").fill("多饮水")
         await page.keyboard.press("Enter")
         await expect(page.locator(".c-hit").get_by_text(ANSWER)).to_be_visible()
-        await _require_accessible(page, "messages found")
+        assert ("messages found", await serious_findings(page)) == ("messages found", [])
 
 
 async def test_every_screen_opens_without_an_error_and_is_accessible_light_and_dark(
@@ -143,9 +122,9 @@ async def test_every_screen_opens_without_an_error_and_is_accessible_light_and_d
             await page.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
             await expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
             await page.wait_for_load_state("networkidle")
-            await _require_accessible(page, name)
+            assert (name, await serious_findings(page)) == (name, [])
             await page.emulate_media(color_scheme="dark")
-            await _require_accessible(page, f"{name}, dark")
+            assert (f"{name}, dark", await serious_findings(page)) == (f"{name}, dark", [])
             await page.emulate_media(color_scheme="light")
         assert complaints == []
 

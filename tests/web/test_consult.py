@@ -67,6 +67,7 @@ async def test_a_consult_from_log_in_to_rating_with_both_apps_open(
 
         await _write(desk, "热敷十五分钟，一天两次。")
         await expect(patient.get_by_text("热敷十五分钟")).to_be_visible()
+        await expect(desk.get_by_text("这是最后 1 次回复，发送后问诊结束")).to_be_visible()
         await _write(desk, "两周不好就来门诊。")
         await desk.get_by_role("button", name="发送并结束").click()
         await expect(desk.get_by_text("问诊已结束，不能再回复")).to_be_visible()

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from tests.support.accessibility import serious_findings
 from tests.support.browser import visit
 from tests.support.contract import Pair, World, new_phone, world_of
-from tests.support.patient_app import Line, say, serious, sign_in
+from tests.support.patient_app import Line, say, sign_in
 from tests.support.product import Product, start_product
 
 TWO_SECONDS = re.compile(r"0:(0[2-9]|[1-5]\d) / 1:00")  # or more: a busy machine shows not every second
@@ -200,16 +201,16 @@ async def test_no_screen_has_a_serious_fault_for_those_who_see_or_move_badly(
         page = await context.new_page()
         await page.goto("/patient/")
         await expect(page.get_by_label("手机号")).to_be_visible()
-        assert await serious(page) == []
+        assert await serious_findings(page) == []
         await sign_in(page, product, phone)
         for screen in screens:
             await page.goto(f"/patient/{screen}")
             await expect(page.get_by_role("heading", level=1)).to_be_visible()
             await expect(page.locator(".p-skeleton")).to_have_count(0)
-            assert (screen, await serious(page)) == (screen, [])
+            assert (screen, await serious_findings(page)) == (screen, [])
             await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
             await expect(page.locator("html[data-theme=dark]")).to_be_attached()
-            assert (screen, await serious(page, ("color-contrast",))) == (screen, [])
+            assert (screen, await serious_findings(page, ("color-contrast",))) == (screen, [])
             await page.emulate_media(color_scheme="light", reduced_motion="reduce")
             assert (screen, await page.evaluate("() => document.documentElement.scrollWidth")) == (screen, 390)
 

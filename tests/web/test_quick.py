@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from tests.support.accessibility import serious_findings
 from tests.support.browser import DESK, sms_code, visit
 from tests.support.contract import Client, World, new_phone, world_of
-from tests.support.patient_app import serious, sign_in
+from tests.support.patient_app import sign_in
 from tests.support.product import Product
 
 expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
@@ -52,7 +53,7 @@ async def test_a_patient_asks_a_department_and_its_doctor_takes_the_order_with_o
         await sign_in(page, product, phone)
         await page.get_by_role("link", name=re.compile("极速咨询")).click()
         await expect(page.get_by_role("link", name=f"咨询{department}")).to_be_visible()
-        assert await serious(page) == []
+        assert await serious_findings(page) == []
         await page.get_by_role("link", name=f"咨询{department}").click()
         await page.get_by_label("哪里不舒服？").fill("夜里心慌，已有三天。")
         await page.get_by_label(re.compile("我已阅读并同意")).check()
