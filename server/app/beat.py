@@ -28,10 +28,12 @@ async def _beat(settings: Settings) -> int:
     async with databases(settings) as found:
         app = make_celery(found.redis_url)
         schedule(app, EVERY)
-        await asyncio.to_thread(_run, app, settings)
+        await asyncio.to_thread(_run, app)
     return 0
 
 
-def _run(app: "Celery", settings: Settings) -> None:
+def _run(app: "Celery") -> None:
+    from server.app.steady_beat import SteadyScheduler
+
     notify_ready()
-    app.Beat(loglevel="WARNING", schedule=str(settings.data_dir / "beat-schedule"), quiet=True).run()
+    app.Beat(loglevel="WARNING", scheduler=SteadyScheduler, quiet=True).run()

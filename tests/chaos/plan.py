@@ -67,6 +67,7 @@ MENU: Final[tuple[tuple[Fault, tuple[Victim, ...]], ...]] = (
     (Fault.FLUSH, (Victim.REDIS,)),
     (Fault.FREEZE, (Victim.REDIS,)),
     (Fault.FREEZE, (Victim.SERVE_A, Victim.SERVE_B, Victim.LEADING_KEEPER)),
+    (Fault.FREEZE, (Victim.WORKER, Victim.BEAT, Victim.SIMULATORS)),
     (Fault.KILL, (Victim.PRIMARY,)),
     (Fault.KILL, (Victim.SECONDARY,)),
     (Fault.STEP_DOWN, (Victim.PRIMARY,)),
@@ -76,6 +77,8 @@ MENU: Final[tuple[tuple[Fault, tuple[Victim, ...]], ...]] = (
     (Fault.CLOCK, (Victim.SERVE_A, Victim.SERVE_B)),
     (Fault.CLOCK, (Victim.LEADING_KEEPER, Victim.OTHER_KEEPER)),
     (Fault.CLOCK, (Victim.WORKER,)),
+    (Fault.CLOCK, (Victim.BEAT,)),
+    (Fault.CLOCK, (Victim.SIMULATORS,)),
 )
 _AT_ONCE: Final = frozenset({Fault.KILL, Fault.STEP_DOWN, Fault.FLUSH})
 
@@ -91,10 +94,13 @@ def _step(chance: random.Random, fault: Fault, victims: tuple[Victim, ...]) -> S
     """Everything is drawn whether it is used or not, so that a change of one fault does not change all later ones."""
     pause, lasts = chance.uniform(0.2, 2.0), chance.uniform(2.0, 5.0)
     days = chance.choice((-1.0, 1.0, 1.0)) * chance.uniform(0.5, 10.0)
+    victim = chance.choice(victims)
+    if victim is Victim.SIMULATORS:  # ahead, a bank would book refunds on a day to come, and nobody could mend that
+        days = -abs(days)
     return Step(
         pause_seconds=pause,
         fault=fault,
-        victim=chance.choice(victims),
+        victim=victim,
         lasts_seconds=0.0 if fault in _AT_ONCE else lasts,
         days=days if fault is Fault.CLOCK else 0.0,
     )
