@@ -23,6 +23,12 @@ LOOKS = [{**WIDE, "color_scheme": "light"}, {"color_scheme": "dark"}]
 
 TWO_SECONDS = re.compile(r"0:(0[2-9]|[1-5]\d) / 1:00")  # or more: a busy machine shows not every second
 
+TWO_KEYS_AT_ONCE = """() => {
+    const key = () => dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", altKey: true }));
+    key();
+    key();
+}"""
+
 expect.set_options(timeout=15_000)
 
 
@@ -303,7 +309,16 @@ async def test_a_suggested_visit_and_a_record_go_along_with_one_reply(
         await page.get_by_role("button", name="加入回复").click()
         await page.locator(".dr-files button").first.click()
         await page.get_by_role("button", name="请患者看这份病历").click()
-        await expect(page.get_by_role("list", name="随回复一起发送").get_by_role("listitem")).to_have_count(2)
+        along = page.get_by_role("list", name="随回复一起发送").get_by_role("listitem")
+        await expect(along).to_have_count(2)
+        other = await pair.paid(complaint="另一位的问题")
+        await page.get_by_role("link", name=re.compile("另一位的问题")).click()
+        await expect(page).to_have_url(re.compile(other["id"]))
+        await expect(page.get_by_label("病情描述").get_by_text("另一位的问题")).to_be_visible()
+        await expect(along).to_have_count(0)  # nothing of one patient's goes to another
+        await page.keyboard.press("Alt+ArrowUp")
+        await expect(page).to_have_url(re.compile(order["id"]))
+        await expect(along).to_have_count(2)
         await desk.send("请到医院复查。")
         await expect(page.get_by_text("还可回复 2 次（共 3 次）").last).to_be_visible()
         await expect(page.get_by_role("list", name="随回复一起发送")).to_have_count(0)
@@ -359,6 +374,8 @@ async def test_the_keyboard_is_explained_by_a_question_mark_and_moves_between_pa
         assert await serious_findings(page) == []
         await page.keyboard.press("Escape")
         await page.keyboard.press("Alt+ArrowDown")
+        await expect(page).to_have_url(re.compile(first["id"]))
+        await page.evaluate(TWO_KEYS_AT_ONCE)  # on from where the first of them leads, though nothing of it is drawn yet
         await expect(page).to_have_url(re.compile(first["id"]))
         await page.keyboard.press("Alt+ArrowDown")
         await expect(page).to_have_url(re.compile(second["id"]))

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
+import type { Message } from "@yunzhen/shared";
+import { AttachedHolder, type Card } from "../src/data/attached";
 import { percent, span } from "../src/rules/figures";
 import { dayOf } from "../src/rules/cards";
-import { type Order, filled, listed, newest, repliesLeft } from "../src/rules/orders";
+import { type Order, beside, filled, idAt, listed, newest, repliesLeft } from "../src/rules/orders";
 import { snippetOf } from "../src/rules/search";
 import { isWrong, proposal, sorted } from "../src/rules/schedule";
 
@@ -34,10 +36,59 @@ describe("the desk's lists", () => {
   });
 });
 
+it("from patient to patient goes round the lists, and begins at their ends", () => {
+  const lists = { waiting: [order("a"), order("b")], open: [order("c")] };
+  expect(["a", "b", "c", null].map((id) => beside(lists, id, 1))).toEqual(["b", "c", "a", "a"]);
+  expect(["a", "b", "c", "gone"].map((id) => beside(lists, id, -1))).toEqual(["c", "a", "b", "c"]);
+  expect(beside({ waiting: [], open: [] }, "a", 1)).toBeNull();
+  expect(["/doctor/orders/a-1", "/doctor/orders/a-1/", "/doctor/", "/doctor/notices"].map(idAt)).toEqual(["a-1", "a-1", null, null]);
+});
+
+it("what goes along with a reply stays, one card of a title, until it is sent", () => {
+  const holder = new AttachedHolder();
+  const card = (title: string, data = {}): Card => ({ title, part: { kind: "card", card: "booking", data } });
+  let told = 0;
+  holder.subscribe(() => void (told += 1));
+  holder.add(card("心内科"));
+  holder.add(card("血常规"));
+  holder.add(card("心内科", { note: "空腹" }));
+  expect(holder.get().cards.map(({ title, part }) => [title, part.data])).toEqual([["血常规", {}], ["心内科", { note: "空腹" }]]);
+  holder.remove(holder.get().cards[0] as Card);
+  expect(holder.get().cards.map(({ title }) => title)).toEqual(["心内科"]);
+  holder.clear();
+  expect([holder.get().cards, told]).toEqual([[], 5]);
+});
+
 describe("a reply", () => {
-  it("is counted from the moment it is written, though it waits to be sent", () => {
-    const used = order("a", { replies: { limit: 4, used: 2, gifted: 1 } });
-    expect([repliesLeft(used, 0), repliesLeft(used, 1), repliesLeft(used, 3)]).toEqual([2, 1, 0]);
+  const own = "a-1";
+  const said = (seq: number, more: Partial<Message> = {}): Message => ({
+    conversation_id: "c", seq, kind: "message", client_id: `client-${String(seq)}`, sender: { account_id: own, role: "doctor", name: "王建国" }, parts: [],
+    sent_at: "2026-11-22T08:00:00.000Z", recalled: false, recalls: null, corrects: null, closes: null, ...more,
+  });
+  const used = (count: number): Order => order("a", { replies: { limit: 3, used: count, gifted: 0 } });
+  const left = (heard: Order, messages: Message[], waiting: string[] = [], first = 1): number =>
+    repliesLeft(heard, { own, log: { first, messages }, waiting: waiting.map((client_id) => ({ client_id, state: "queued" })) });
+
+  it("is counted from the moment it is written, though it waits to be sent, and once while it is handed on", () => {
+    expect([left(used(1), [said(2)]), left(used(1), [said(2)], ["x"]), left(used(1), [said(2)], ["x", "x"]), left(used(1), [said(2)], ["x", "y", "z"])]).toEqual([2, 1, 1, 0]);
+  });
+
+  it("that is acknowledged is used before the order says so, and used once when order, log and queue tell of it one after another", () => {
+    const log = [said(2), said(3)];
+    expect(left(used(1), log)).toBe(1);
+    expect(left(used(1), log, ["client-3"])).toBe(1);
+    expect(left(used(2), [said(2)], ["client-3"])).toBe(1);
+    expect(left(used(2), log)).toBe(1);
+  });
+
+  it("that was refused or recalled, and what others said, is none", () => {
+    const others = [said(2, { sender: { account_id: "p", role: "patient", name: "李小明" } }), said(3, { recalled: true }), said(4, { kind: "gift" })];
+    expect(left(used(0), others)).toBe(3);
+    expect(repliesLeft(used(0), { own, log: { first: 1, messages: [] }, waiting: [{ client_id: "x", state: "failed" }] })).toBe(3);
+  });
+
+  it("that lies before what is loaded is counted by the order", () => {
+    expect(left(used(2), [said(80, { sender: { account_id: "p", role: "patient", name: "李小明" } })], ["x"], 80)).toBe(0);
   });
 
   it("made from a sentence at hand names patient, doctor and department, and leaves other braces alone", () => {

@@ -9,7 +9,7 @@ export {
   useSession, useTranslate,
 } from "./react/context";
 export { Runtime } from "./react/runtime";
-export { type Message, readByOthers } from "./socket/conversation";
+export { type Log, type Message, readByOthers } from "./socket/conversation";
 export type { OutboxItem, Part } from "./socket/outbox";
 export type { Conversation, Realtime } from "./socket/realtime";
 export type { Events } from "./socket/schema";

@@ -1,19 +1,11 @@
-import type { Part } from "@yunzhen/shared";
 import { Icon } from "@yunzhen/shared/chat";
 import { type ReactNode, useId, useState } from "react";
+import type { Card } from "../data/attached";
 import type { Order } from "../rules/orders";
 import { PERIODS, type Period, dayOf } from "../rules/cards";
 import { Modal } from "../ui/Modal";
 import { Sign } from "../ui/Sign";
 import { useT } from "../words";
-
-type CardPart = Extract<Part, { kind: "card" }>;
-
-/** A card that goes along with the reply that is being written. `title`: what it is to the doctor. */
-export interface Card {
-  part: CardPart;
-  title: string;
-}
 
 const MOST_DEPARTMENT = 40;
 const MOST_NOTE = 200;

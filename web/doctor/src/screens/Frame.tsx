@@ -1,8 +1,9 @@
 import { ApiError, Mark, type Models, useRealtime, useRuntime } from "@yunzhen/shared";
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { NavLink, useLocation, useNavigate } from "react-router";
 import { useBadge, useDesk } from "../data/desk";
 import { useEvent } from "../data/events";
+import { beside, idAt } from "../rules/orders";
 import { Sign, type SignName } from "../ui/Sign";
 import { KeysDialog, useShortcut } from "../ui/shortcuts";
 import { useToasts } from "../ui/Toast";
@@ -65,21 +66,22 @@ export function Frame({ children }: { children: ReactNode }): ReactNode {
 function useKeys(): void {
   const { waiting, open } = useDesk();
   const navigate = useNavigate();
-  const { pathname } = useLocation();
+  const latest = useRef({ waiting, open, navigate });
+  useLayoutEffect(() => {
+    latest.current = { waiting, open, navigate };
+  });
   useEffect(() => {
     const press = (event: KeyboardEvent): void => {
-      if (!event.altKey || (event.key !== "ArrowDown" && event.key !== "ArrowUp")) return;
-      const ids = [...waiting, ...open].map((order) => order.id);
-      if (ids.length === 0) return;
+      const step = !event.altKey ? 0 : event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+      if (step === 0 || document.querySelector("dialog[open]") !== null) return;
+      const next = beside(latest.current, idAt(location.pathname), step); // where the page is going counts, be it drawn or not yet
+      if (next === null) return;
       event.preventDefault();
-      const at = ids.findIndex((id) => pathname === `/orders/${id}`);
-      const step = event.key === "ArrowDown" ? 1 : -1;
-      const next = at < 0 ? (step > 0 ? 0 : ids.length - 1) : (at + step + ids.length) % ids.length;
-      void navigate(`/orders/${ids[next] ?? ""}`);
+      void latest.current.navigate(`/orders/${next}`);
     };
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
-  }, [waiting, open, pathname, navigate]);
+  }, []);
 }
 
 /** An order changed hands: if it is another's now, nothing of it stays in this page. */

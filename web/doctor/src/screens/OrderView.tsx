@@ -3,13 +3,14 @@ import { Composer, Countdown, MessageList, Picture, textOf, useDraft, useSend, u
 import { useMutation } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
 import { Link, useLocation } from "react-router";
+import { useAttached } from "../data/attached";
 import { type Order, isOpen, repliesLeft } from "../rules/orders";
 import { Modal } from "../ui/Modal";
 import { Sign, type SignName } from "../ui/Sign";
 import { useShortcut } from "../ui/shortcuts";
 import { useToasts } from "../ui/Toast";
 import { type Key, useT } from "../words";
-import { BookingDialog, type Card, CardChips } from "./Cards";
+import { BookingDialog, CardChips } from "./Cards";
 import { Person } from "./Desk";
 import { DeclineDialog, FinishDialog, GiftDialog, LastReplyDialog, RecallDialog } from "./OrderDialogs";
 import { Notes } from "./Notes";
@@ -28,13 +29,12 @@ export function OrderView({ order }: { order: Order }): ReactNode {
   const asked = useLocation().state as { record?: string; seq?: number } | null;
   const [records, setRecords] = useState(() => asked?.record !== undefined || matchMedia("(min-width: 80rem)").matches);
   const [asking, setAsking] = useState<Asking | null>(null);
-  const [cards, setCards] = useState<readonly Card[]>([]);
+  const [, attached] = useAttached(order.id);
   useShortcut("b", () => setRecords((shown) => !shown));
   useShortcut("q", () => open && setAsking({ what: "quick" }));
   useShortcut("n", () => setAsking({ what: "notes" }));
   useShortcut("s", () => setAsking({ what: "find" }));
   const close = (): void => setAsking(null);
-  const add = (card: Card): void => setCards((before) => [...before.filter((each) => each.title !== card.title), card]);
   return (
     <>
       <main className="dr-desk__main" aria-label={order.patient.name}>
@@ -50,15 +50,15 @@ export function OrderView({ order }: { order: Order }): ReactNode {
           </div>
           <Actions order={order} open={open} ask={(what) => setAsking({ what })} records={records} onRecords={() => setRecords(!records)} />
         </header>
-        <Talk order={order} open={open} ask={setAsking} at={asked?.seq ?? null} cards={cards} onCards={setCards} />
+        <Talk order={order} open={open} ask={setAsking} at={asked?.seq ?? null} />
       </main>
-      {records && <Records order={order} open={open} wanted={asked?.record ?? null} onClose={() => setRecords(false)} onShare={open && order.replies.used < order.replies.limit ? (record) => add({ part: { kind: "card", card: "record_shared", data: { record_id: record.record_id } }, title: record.title }) : null} />}
+      {records && <Records order={order} open={open} wanted={asked?.record ?? null} onClose={() => setRecords(false)} onShare={open && order.replies.used < order.replies.limit ? (record) => attached.add({ part: { kind: "card", card: "record_shared", data: { record_id: record.record_id } }, title: record.title }) : null} />}
       {asking?.what === "gift" && <GiftDialog order={order} onClose={close} />}
       {asking?.what === "finish" && <FinishDialog order={order} onClose={close} />}
       {asking?.what === "decline" && <DeclineDialog order={order} onClose={close} />}
       {asking?.what === "notes" && <Notes order={order} onClose={close} />}
       {asking?.what === "quick" && <PickQuick order={order} onClose={close} />}
-      {asking?.what === "booking" && <BookingDialog order={order} onAdd={add} onClose={close} />}
+      {asking?.what === "booking" && <BookingDialog order={order} onAdd={attached.add} onClose={close} />}
       {asking?.what === "refer" && <ReferDialog order={order} onClose={close} />}
       {asking?.what === "find" && <Modal title={t("search.here")} onClose={close}><SearchMessages conversationId={order.conversation_id} onGo={close} /></Modal>}
       {asking?.what === "more" && <MoreActions order={order} open={open} ask={(what) => setAsking({ what })} onClose={close} />}
@@ -143,11 +143,9 @@ interface TalkProps {
   open: boolean;
   ask: (asking: Asking) => void;
   at: number | null;
-  cards: readonly Card[];
-  onCards: (cards: readonly Card[]) => void;
 }
 
-function Talk({ order, open, ask, at, cards, onCards }: TalkProps): ReactNode {
+function Talk({ order, open, ask, at }: TalkProps): ReactNode {
   const t = useT();
   const live = useRealtime();
   const session = useSession();
@@ -157,8 +155,8 @@ function Talk({ order, open, ask, at, cards, onCards }: TalkProps): ReactNode {
   const own = session.status === "in" ? session.account.account_id : "";
   const send = useSend(order.conversation_id);
   const { waiting } = useWaiting(order.conversation_id);
-  const left = repliesLeft(order, [...conversation.pending, ...waiting].filter((item) => item.state === "queued").length);
-  const [corrected, setCorrected] = useState<Message | null>(null);
+  const left = repliesLeft(order, { log: conversation.log, waiting: [...conversation.pending, ...waiting], own });
+  const [{ cards, corrected }, attached] = useAttached(order.id);
   const keep = useKeep();
   if (conversation.log.seq === 0) {
     if (conversation.error !== null) return <Failure error={conversation.error} onRetry={() => void live.open(order.conversation_id).catch(sorry)} />;
@@ -172,7 +170,7 @@ function Talk({ order, open, ask, at, cards, onCards }: TalkProps): ReactNode {
         onRecall={(message) => ask({ what: "recall", message })}
         actions={(message, mine) => (
           <span className="dr-also">
-            {mine && open && left > 0 && <button type="button" className="yz-link" onClick={() => setCorrected(message)}>{t("order.correct")}</button>}
+            {mine && open && left > 0 && <button type="button" className="yz-link" onClick={() => attached.correct(message)}>{t("order.correct")}</button>}
             {textOf(message) !== "" && <button type="button" className="yz-link" onClick={() => keep.mutate(message)}>{t("order.keep")}</button>}
           </span>
         )}
@@ -184,15 +182,14 @@ function Talk({ order, open, ask, at, cards, onCards }: TalkProps): ReactNode {
           onSend={async (pieces) => {
             if (left === 1 && !(await new Promise<boolean>((answer) => ask({ what: "last", answer })))) return false;
             send(pieces, corrected?.seq ?? null);
-            setCorrected(null);
-            onCards([]);
+            attached.clear();
             return true;
           }}
           extra={cards.map((card) => card.part)}
           note={(
             <>
               <ReferralBar order={order} seq={conversation.log.seq} />
-              <CardChips cards={cards} onRemove={(card) => onCards(cards.filter((each) => each !== card))} />
+              <CardChips cards={cards} onRemove={attached.remove} />
               <p className="dr-replies" data-last={left === 1}>
                 <strong>{left === 1 ? t("order.replies.last") : t("order.replies", { left, limit: order.replies.limit })}</strong>
                 <span>{t("order.replies.hint")}</span>
@@ -200,7 +197,7 @@ function Talk({ order, open, ask, at, cards, onCards }: TalkProps): ReactNode {
               {corrected !== null && (
                 <p className="dr-correcting">
                   <span><strong>{t("order.correcting")}</strong> {textOf(corrected)}</span>
-                  <button type="button" className="yz-link" onClick={() => setCorrected(null)}>{t("common.cancel")}</button>
+                  <button type="button" className="yz-link" onClick={() => attached.correct(null)}>{t("common.cancel")}</button>
                 </p>
               )}
             </>
