@@ -64,26 +64,43 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What was looked at, and what is wrong with it. `uncovered`: items behind the last checkpoint of their stream."""
+    """What was looked at, and what is wrong with it. `uncovered`: items behind the last checkpoint of their stream.
+    `unheld`: the last checkpoints of the database, as far as no file that was looked at goes; `held` the number up to which one
+    does."""
 
     streams: int = 0
     items: int = 0
     uncovered: int = 0
     checkpoints: int = 0
+    held: int = 0
+    unheld: int = 0
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
         return not self.findings
 
+    @property
+    def notes(self) -> list[str]:
+        """What could not be shown here, and how to show it. A database that was cut together with its checkpoints is whole in
+        itself: only files outside it tell."""
+        if not self.unheld:
+            return []
+        last = self.held + self.unheld
+        files = f"end at checkpoint {self.held}" if self.held else "are not there"
+        return [
+            f"not shown: the files of this host {files}, the database has {last}. Whether the end of history was cut is shown "
+            "by files only: run this on a host whose keeper runs, or name a copy of its files (--checkpoints FOLDER)"
+        ]
+
     def lines(self) -> list[str]:
-        """For an operator: the findings, then one line of sums."""
+        """For an operator: the findings, what could not be shown, then one line of sums."""
         sums = (
             f"{self.items} items in {self.streams} streams, {self.checkpoints} checkpoints, "
             f"{self.uncovered} items not yet under a checkpoint"
         )
         verdict = "unbroken" if self.holds else f"BROKEN in {len(self.findings)} places"
-        return [*map(str, self.findings), f"{verdict}: {sums}"]
+        return [*map(str, self.findings), *self.notes, f"{verdict}: {sums}"]
 
 
 Link = Callable[[bytes, bytes, int, Mapping[str, Any]], bytes]
@@ -273,7 +290,7 @@ class CheckpointWalk:
         self._place = place
         self._public_key = public_key
         self._seen = seen
-        self._report = report
+        self.report = report
         self._last: Checkpoint | None = None
         self.hashes: dict[int, bytes] = {}
 
@@ -297,16 +314,21 @@ class CheckpointWalk:
         self.find(line, "it cannot be read")
 
     def find(self, number: int, detail: str) -> None:
-        self._report.findings.append(Finding(Damage.CHECKPOINT, self._place, "-", number, detail))
+        self.report.findings.append(Finding(Damage.CHECKPOINT, self._place, "-", number, detail))
 
 
 def compare_places(outside: CheckpointWalk, inside: CheckpointWalk, *, grace: frozenset[int]) -> None:
-    """The file and the database hold the same checkpoints. Those of `grace` (just made) may not have left the database yet."""
+    """The file and the database hold the same checkpoints. Those of `grace` (just made) may not have left the database yet.
+    Those behind the file's last are no sign that anybody changed anything: each host has files of its own, as far as its keeper
+    got."""
+    report = outside.report
+    report.held = max(outside.hashes, default=0)
+    report.unheld = sum(number > report.held and number not in grace for number in inside.hashes)
     for number in sorted(outside.hashes.keys() | inside.hashes.keys()):
         here, there = inside.hashes.get(number), outside.hashes.get(number)
         if here is None:
             inside.find(number, "the file has it, the database does not")
-        elif there is None and number not in grace:
+        elif there is None and number < report.held:
             outside.find(number, "the database has it, the file does not")
         elif there is not None and here != there:
             outside.find(number, "the file and the database have different ones")

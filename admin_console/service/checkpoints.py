@@ -31,7 +31,7 @@ class Checkpoints:
         if made is None:
             return 0
         await self._store.save_place(changed.place)
-        await self._carry_out()
+        await self.carry_out()
         return made
 
     async def _sign(self, heads: tuple[Head, ...]) -> int | None:
@@ -54,11 +54,14 @@ class Checkpoints:
         log.error("checkpoint.database_is_behind", file=outside.number, database=inside.number if inside else 0)
         return outside
 
-    async def _carry_out(self) -> None:
-        """Append to the file what the database has and the file has not. What is not signed by us is not carried on."""
-        outside = await self._file.find_last()
+    async def carry_out(self) -> int:
+        """Append to this host's files what the database has and they have not; how many. Each keeper does so, whether it leads
+        or not: so the files are on several hosts, and whole on each. What is not signed by us is not carried on."""
+        outside, carried = await self._file.find_last(), 0
         async for checkpoint in self._store.list_after(outside.number if outside else 0):
             if not is_signed(checkpoint, self._signer.public_key):
                 log.error("checkpoint.not_ours", number=checkpoint.number)
-                return
+                break
             await self._file.append(checkpoint)
+            carried += 1
+        return carried

@@ -66,7 +66,7 @@ class Proofs:
             checkpoints=report.checkpoints,
             uncovered=report.uncovered,
             broken=len(report.findings),
-            findings=tuple(map(str, report.findings[:MOST_FINDINGS])),
+            findings=(*map(str, report.findings[: MOST_FINDINGS - len(report.notes)]), *report.notes),
         )
         if not report.holds:
             log.error("admin.history_broken", proof_id=proof.id, places=done.broken)

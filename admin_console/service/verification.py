@@ -28,10 +28,11 @@ class Verifier:
         self._public_key = public_key
         self._clock = clock
 
-    async def verify(self) -> Report:
-        """Memory grows with the number of heads in the checkpoints, not with the number of items."""
+    async def verify(self, file: CheckpointFile | None = None) -> Report:
+        """`file`: checkpoints that were kept elsewhere, instead of this host's. Memory grows with the number of heads in the
+        checkpoints, not with the number of items."""
         report, seen = Report(), Seen()
-        await self._walk_checkpoints(report, seen)
+        await self._walk_checkpoints(file or self._file, report, seen)
         for kind in (AUDIT, LOG):
             walk = CollectionWalk(kind, seen, report)
             async for document in self._archive.documents(kind):
@@ -39,12 +40,12 @@ class Verifier:
             walk.end()
         return report
 
-    async def _walk_checkpoints(self, report: Report, seen: Seen) -> None:
+    async def _walk_checkpoints(self, file: CheckpointFile, report: Report, seen: Seen) -> None:
         inside = CheckpointWalk("database", self._public_key, seen, report)
         outside = CheckpointWalk("file", self._public_key, seen, report)
         young: set[int] = set()
         line = 0
-        async for checkpoint in self._file.lines():
+        async for checkpoint in file.lines():
             line += 1
             if checkpoint is None:
                 outside.unreadable(line)

@@ -44,7 +44,8 @@ async def keep_until_stopped(settings: Settings) -> int:
         if not await until_current(made.database, stop):
             return 0
         os.nice(_NICENESS)
-        keeper = Keeper(made.leases, made.clock_guard, _sweeps(settings, made), _follow(made))
+        files = Sweep("checkpoint-files", timedelta(minutes=1), made.checkpoints.carry_out)
+        keeper = Keeper(made.leases, made.clock_guard, _sweeps(settings, made), _follow(made), always=[files])
         async with listening(settings, made.intake):
             notify_ready()
             await keeper.run(stop)

@@ -180,11 +180,19 @@ def verify_ledger() -> None:
 
 
 @audit.command("verify")
-def verify_audit() -> None:
-    """Check every chain against the signed checkpoints. Exits 0 only if nothing was changed, dropped, moved or cut."""
+def verify_audit(
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="a folder of checkpoint files, instead of `checkpoints` below YZ_DATA_DIR"
+        ),
+    ] = None,
+) -> None:
+    """Check every chain against the signed checkpoints. Exits 0 only if nothing was changed, dropped, moved or cut; 1 if
+    something was; 3 if nothing was as far as can be shown, but the files here do not go far enough: a host without a keeper."""
     from server.app.commands import verify_proof
 
-    _run(verify_proof(_settings("audit")))
+    _run(verify_proof(_settings("audit"), checkpoints))
 
 
 @watermark.command("trace")

@@ -52,15 +52,28 @@ class Keeper:
         clock_guard: ClockGuard,
         sweeps: Sequence[Sweep],
         follow: Callable[[], Awaitable[None]],
+        *,
+        always: Sequence[Sweep] = (),
     ) -> None:
+        """`sweeps` are for whoever leads, `always` for each keeper: what concerns its own host."""
         self._leases = leases
         self._clock_guard = clock_guard
         self._sweeps = sweeps
         self._follow = follow
+        self._always = always
         self._holder = new_id()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Lead whenever the lease can be had, until told to stop. Whose clock is wrong leaves it to others."""
+        own = [asyncio.create_task(self._repeat(sweep, stop), name=f"sweep-{sweep.name}") for sweep in self._always]
+        try:
+            await self._lead_when_possible(stop)
+        finally:
+            stop.set()
+            await asyncio.gather(*own, return_exceptions=True)
+        await self._release()
+
+    async def _lead_when_possible(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             if not self._clock_guard.is_wrong() and await self._acquire():
                 log.info("keeper.leading", holder=self._holder)
@@ -70,7 +83,6 @@ class Keeper:
                 finally:
                     LEADING.set(0)
             await _pause(stop, _RETRY_SECONDS)
-        await self._release()
 
     async def _release(self) -> None:
         try:

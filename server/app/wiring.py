@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -12,6 +13,8 @@ import aiohttp
 from accounts.service import (
     SessionService,
 )
+from admin_console.domain.checkpoints import Signer
+from admin_console.files import CheckpointFiles
 from admin_console.service.checkpoints import Checkpoints
 from admin_console.service.export import ConsultExport
 from admin_console.service.traces import LeakTracing
@@ -140,6 +143,10 @@ class Product:
     def deadline_proof(self) -> DeadlineProof:
         """A new one: each is made for one check."""
         return DeadlineProof(LogReader(self.database, self.keyring), self.consult.parts.orders, self.clock)
+
+    def checkpoint_files(self, folder: Path) -> CheckpointFiles:
+        """Checkpoints that are kept elsewhere than below YZ_DATA_DIR."""
+        return CheckpointFiles(folder, Signer(self.master.secret("checkpoint")).public_key)
 
 
 @asynccontextmanager

@@ -81,6 +81,22 @@ async def test_a_keeper_whose_lease_was_taken_stops_leading(database: Database) 
         await running
 
 
+async def test_what_concerns_a_keepers_own_host_is_done_by_one_that_never_leads(database: Database) -> None:
+    guard = ClockGuard(database, SystemClock())
+    assert await guard.check()
+    assert await Leases(database).acquire(LEASE, "another", timedelta(minutes=5))
+    led, own, stop = Work(), Work(), asyncio.Event()
+    always = [Sweep("own", timedelta(milliseconds=10), own.run)]
+    keeper = Keeper(Leases(database), guard, [Sweep("work", timedelta(milliseconds=10), led.run)], _follow, always=always)
+    running = asyncio.create_task(keeper.run(stop))
+    for _ in range(3):
+        await own.next_round()
+    stop.set()
+    async with asyncio.timeout(10):
+        await running
+    assert led.rounds == 0
+
+
 async def test_a_sweep_that_fails_goes_on(database: Database) -> None:
     work, stop = Work(), asyncio.Event()
     running = asyncio.create_task(_keeper(database, work.fail).run(stop))
