@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.watermark import ATTACKS, made_page, photo
+from bench.pages import table
+from bench.watermark import ATTACKS, made_page, photo, product_page
+from ehr_view.drawing.page import draw_sheet
 from watermark.forensic import embed, match, read
 from watermark.page import mark_page
 from watermark.visible import VisibleMark, draw_visible
@@ -33,6 +35,27 @@ def test_a_table_a_note_an_image_light_or_dark_are_read_from_a_screenshot(number
 @pytest.mark.parametrize("attack", ["JPEG 30", "scaled 0.5×, JPEG 30", "20 % crop, JPEG 50", "noise σ 8", "photo, 40 % crop"])
 def test_it_survives(attack: str) -> None:
     reading = read(ATTACKS[attack](_marked(3), np.random.default_rng(5)), key=KEY)
+    assert reading is not None
+    assert reading.view_id == VIEW
+
+
+@pytest.mark.parametrize("attack", ["cropped, 0.75×, JPEG 55", "photo"])
+@pytest.mark.parametrize(("rows", "dark"), [(28, False), (40, True)])
+def test_the_stripes_of_a_full_table_are_not_taken_for_the_mark(attack: str, rows: int, dark: bool) -> None:
+    """Their period is nearly a whole part of a tile, so that they add up from tile to tile as the mark does."""
+    page = draw_sheet(table(rows), "唐玉兰  女  60岁", MARK.order_number, width=1080, dark=dark, loaded=())
+    marked = mark_page(page, MARK, VIEW, key=KEY, dark=dark)
+    reading = read(ATTACKS[attack](marked, np.random.default_rng(rows)), key=KEY)
+    assert reading is not None
+    assert (reading.view_id, reading.checked) == (VIEW, True)
+    assert reading.confidence > 0.85
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_pages_as_the_product_draws_them_are_read_though_scaled_and_turned(number: int) -> None:
+    page, dark = product_page(number)
+    marked = mark_page(page, MARK, VIEW, key=KEY, dark=dark).rotate(90, expand=True)
+    reading = read(ATTACKS["scaled 0.5×, JPEG 30"](marked, np.random.default_rng(number)), key=KEY)
     assert reading is not None
     assert reading.view_id == VIEW
 
