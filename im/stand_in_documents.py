@@ -39,14 +39,28 @@ _SETTLE_SECONDS: Final = 0.05
 _MOST_AT_ONCE: Final = 500
 
 
-class DocumentStandIn:
-    """`tellers`: by collection. `once`: events that a client must not be told twice. `close` at the end."""
+def _by_id(collection: str, document: Mapping[str, Any]) -> str:
+    return str(document["_id"])
 
-    def __init__(self, database: Database, hub: LiveHub, tellers: Mapping[str, Teller], *, once: Collection[str] = ()) -> None:
+
+class DocumentStandIn:
+    """`tellers`: by collection. `once`: events that a client must not be told twice. Of documents of one collection that come
+    together and for which `speaks_for` gives the same, only the last is told. `close` at the end."""
+
+    def __init__(
+        self,
+        database: Database,
+        hub: LiveHub,
+        tellers: Mapping[str, Teller],
+        *,
+        once: Collection[str] = (),
+        speaks_for: Callable[[str, Mapping[str, Any]], str] = _by_id,
+    ) -> None:
         self._database = database
         self._hub = hub
         self._tellers = dict(tellers)
         self._once = frozenset(once)
+        self._speaks_for = speaks_for
         self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.is_reading = False
@@ -108,10 +122,10 @@ class DocumentStandIn:
 
     async def _tell(self, changes: Sequence[Mapping[str, Any]]) -> None:
         """Each document once, as it was last."""
-        last = {(change["ns"]["coll"], str(change["documentKey"]["_id"])): change.get("fullDocument") for change in changes}
+        found = [(change["ns"]["coll"], change.get("fullDocument")) for change in changes]
+        there = [(collection, document) for collection, document in found if document is not None]  # not gone meanwhile
+        last = {(collection, self._speaks_for(collection, document)): document for collection, document in there}
         for (collection, _), document in last.items():
-            if document is None:  # gone meanwhile
-                continue
             try:
                 await self._tellers[collection](document)
             except DomainError as error:  # one that cannot be told must not stop the others

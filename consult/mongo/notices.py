@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from consult.domain.notices import Notice, NoticeKind
+from consult.domain.notices import MOST_COUNTED, Notice, NoticeKind
 from server.kernel.mongo import ALL_HOSPITALS, Collection, Database, Document, insert_new
 
 NOTICES: Final = "notices"
@@ -52,6 +52,10 @@ class MongoNotices:
         return await self._notices.count_documents(
             {"account_id": account_id, "unread": True}, limit=most, comment=ALL_HOSPITALS
         )
+
+    async def badge(self, account_id: str) -> int:
+        """What an app shows as unread."""
+        return await self.count_unread(account_id, MOST_COUNTED)
 
     async def _read(self, query: Document, at: datetime) -> int:
         done = await self._notices.update_many(

@@ -29,7 +29,7 @@ from billing.tasks import jobs as billing_jobs
 from billing.wechatpay import WechatChannel, WechatPay
 from consult.assembly import Consult, assemble, parts_of
 from consult.domain.reminders import parse_ladder
-from consult.mongo.notices import notice_from
+from consult.mongo.notices import MongoNotices, notice_from
 from consult.service.billing import OrderPayments
 from consult.service.cards import OrderCards
 from consult.service.conversations import MediaOwners
@@ -38,7 +38,7 @@ from consult.service.orders import OrderSettings
 from consult.service.proofs import DeadlineProof
 from consult.service.records import OfflineVisits
 from consult.socket import commands as consult_commands
-from consult.tellers import tellers
+from consult.tellers import speaks_for, tellers
 from ehr_view.critical.service import CriticalService
 from ehr_view.critical.watch import HospitalWatch
 from ehr_view.hl7.service import Intake
@@ -223,9 +223,9 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             receipt_teller = ReceiptTeller(log, announcer, hub)
             document_tellers = {
                 receipt_teller.collection: receipt_teller.tell,
-                **tellers(hub, parts.orders.read_document, notice_from),
+                **tellers(hub, parts.orders.read_document, notice_from, MongoNotices(db).badge),
             }
-            documents = DocumentStandIn(db, hub, document_tellers, once=(NOTICE,))
+            documents = DocumentStandIn(db, hub, document_tellers, once=(NOTICE,), speaks_for=speaks_for)
             await documents.start()
             stack.push_async_callback(documents.close)
         receipts = Receipts(db, log)

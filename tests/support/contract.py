@@ -38,6 +38,7 @@ EVENTS = (
     "receipt",
     "order.changed",
     "notice",
+    "notices.read",
     "typing",
     "session.revoked",
     "record.viewed",
