@@ -39,6 +39,7 @@ from consult.ports import (
 )
 from consult.rules import ConsultRules
 from consult.service.access import OrderAccess
+from consult.service.after_sales import AfterSalesService
 from consult.service.announcer import OrderAnnouncer
 from consult.service.consults import ConsultService
 from consult.service.conversations import ConsultDirectory, ConsultOpener, MediaOwners
@@ -96,6 +97,7 @@ class Consult:
     reminders: ReminderService
     fairness: FairnessService
     notes: NoteService
+    after_sales: AfterSalesService
     projection: OrderProjection
     deadlines: Deadlines
     media_owners: MediaOwners
@@ -191,6 +193,7 @@ def assemble(
         settings=settings,
     )
     consults = ConsultService(access, orders, payments, log, notices, announcer, relay, clock, figures)
+    after_sales = AfterSalesService(access, orders, log, billing, media, notices, tasks, announcer, audit, relay, clock)
     referrals = ReferralService(access, orders, doctors, held, log, audit, clock)
     return Consult(
         parts=parts,
@@ -205,10 +208,11 @@ def assemble(
         reminders=reminders,
         fairness=fairness,
         notes=notes,
+        after_sales=after_sales,
         projection=OrderProjection(orders, log, notices, reminders, fairness, places, pool, relay, clock),
         deadlines=Deadlines(orders, orders, places, payments, log, relay, clock, clock_ok, held),
         media_owners=MediaOwners(orders, log),
-        consumers=consumers(payments, consults, desk, reminders, fairness, notes),
+        consumers=consumers(payments, consults, desk, reminders, fairness, notes, after_sales),
         referrals=referrals,
         offers=offers,
         pool=pool,
@@ -216,6 +220,8 @@ def assemble(
         routes=(
             *quick_routes(order_service, offers, pool),
             *referral_routes(referrals),
-            *routes(order_service, payments, consults, desk, board, notices, tasks, reminders, fairness, notes, clock),
+            *routes(
+                order_service, payments, consults, desk, board, notices, tasks, reminders, fairness, notes, after_sales, clock
+            ),
         ),
     )

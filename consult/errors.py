@@ -57,6 +57,18 @@ class OrderRevisitUnavailable(DomainError):
     title = "A revisit needs an offline visit in the hospital's records, and none could be confirmed."
 
 
+class AfterSalesNotFound(DomainError):
+    code = "after_sales.not_found"
+    kind = ErrorKind.NOT_FOUND
+    title = "There is no such after-sales case."
+
+
+class AfterSalesTransitionRefused(DomainError):
+    code = "after_sales.transition_refused"
+    kind = ErrorKind.CONFLICT
+    title = "This after-sales case is decided."
+
+
 class QuickReplyNotFound(DomainError):
     code = "desk.quick_reply_not_found"
     kind = ErrorKind.NOT_FOUND

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from consult.service.after_sales import ASKED, DECIDED, AfterSalesService
 from consult.service.consults import ConsultService
 from consult.service.desk import DeskService
 from consult.service.fairness import FairnessService
@@ -18,6 +19,7 @@ def consumers(
     reminders: ReminderService,
     fairness: FairnessService,
     notes: NoteService,
+    after_sales: AfterSalesService,
 ) -> Mapping[str, Callable[[Event], Awaitable[None]]]:
     """Each action with what is to be called for its events; give them to `Relay.on`."""
     return {
@@ -30,6 +32,8 @@ def consumers(
         "consult.reply_flagged": fairness.reply_flagged,
         "consult.reply_contested": fairness.reply_contested,
         "consult.reminder_due": reminders.reminder_due,
+        ASKED: after_sales.asked,
+        DECIDED: after_sales.decided,
         NOTE_ADDED: notes.note_added,
         "consult.desk_settings_changed": desk.desk_settings_changed,
     }

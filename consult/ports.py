@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from accounts.domain.consents import Consent
 from accounts.domain.doctors import Department, Doctor, DoctorPage, DoctorQuery
 from accounts.domain.patients import Patient
+from consult.domain.after_sales import AfterSales, AfterSalesState
 from consult.domain.desk import DeskSettings, Figures, PlaceAnswer, PlaceClaim, QuickReply
 from consult.domain.fairness import ReplyFlag, Said
 from consult.domain.log import ConsultState, Policy
@@ -110,8 +111,8 @@ class Payments(Protocol):
 
     async def settle_earned(self, order_id: str, hospital_id: str, payment_id: str) -> None: ...
 
-    async def refund(self, payment_id: str, hospital_id: str, cause: str) -> None:
-        """All of it; the same cause again is the same refund."""
+    async def refund(self, payment_id: str, hospital_id: str, cause: str, amount_fen: int | None = None) -> None:
+        """So much of it, or all; the same cause again is the same refund."""
         ...
 
     async def refund_surplus(self, payment_id: str, hospital_id: str) -> None: ...
@@ -207,6 +208,20 @@ class OrderRepository(Protocol):
         ...
 
     async def set_record_access(self, order: Order, granted: bool, event: Event) -> bool: ...
+
+    async def ask_after_sales(self, order: Order, case: AfterSales, event: Event) -> bool:
+        """While it is paid and has no case."""
+        ...
+
+    async def decide_after_sales(self, order: Order, case: AfterSales, event: Event) -> bool:
+        """While its case is undecided."""
+        ...
+
+    async def list_after_sales(
+        self, hospital_id: str, state: AfterSalesState | None, *, limit: int, after: tuple[datetime, str] | None
+    ) -> list[Order]:
+        """Orders of the hospital with a case, asked last first, behind the place `after`."""
+        ...
 
     async def add_refund(self, order: Order, refund_id: str, amount_fen: int, event: Event) -> bool:
         """Once for each refund."""

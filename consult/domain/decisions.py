@@ -180,6 +180,41 @@ def decide_settlement(state: ConsultState, now_ms: int) -> Draft:
     )
 
 
+def decide_after_sales_close(state: ConsultState, now_ms: int, *, command_id: str) -> Draft:
+    """A consult that still goes on ends before its fee goes back; at its deadline it expires instead."""
+    _require_new(state, command_id)
+    if state.open and now_ms >= state.closes_at_ms:
+        return decide_expiry(state, now_ms)
+    _require(state, Command.AFTER_SALES, now_ms)
+    return _closed(state, CloseReason.AFTER_SALES, now_ms, sender=None, role=SYSTEM, command_id=command_id)
+
+
+def decide_after_sales(state: ConsultState, now_ms: int, *, amount_fen: int, decided_by: str, command_id: str) -> Draft:
+    """What staff granted, of a consult that was answered and is over: the last word on money, also before a recall could still
+    change it, and once more where it was given. A part leaves the rest with the hospital; the whole fee is a refund."""
+    _require_new(state, command_id)
+    if state.open or not 1 <= amount_fen <= state.fee_fen:
+        raise OrderTransitionRefused(status=state.status.value)
+    require_allowed(Command.AFTER_SALES, state.status)
+    outcome = Outcome.REFUND if amount_fen == state.fee_fen else Outcome.EARNED
+    return Draft(
+        kind=EntryKind.SETTLED,
+        sender=None,
+        role=SYSTEM,
+        parts=(_system_part(EntryKind.SETTLED, outcome=outcome.value, refund_fen=amount_fen),),
+        data={
+            "outcome": outcome.value,
+            "cause": CloseReason.AFTER_SALES.value,
+            "refund_fen": amount_fen,
+            "counted_replies": len(state.counted),
+            "fee_fen": state.fee_fen,
+            "decided_by": decided_by,
+            "command_id": command_id,
+            "now_ms": now_ms,
+        },
+    )
+
+
 def _closed(
     state: ConsultState,
     reason: CloseReason,

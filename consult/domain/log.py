@@ -344,8 +344,12 @@ def _end_referral(state: ConsultState) -> None:
 
 
 def _fold_settled(state: ConsultState, entry: Entry) -> None:
+    """The last word on money; after-sales may speak once more after it, and name the whole fee's way back as the close."""
     _note(state, entry)
     state.settled = Outcome(entry.draft.data["outcome"])
+    if entry.draft.data.get("cause") == CloseReason.AFTER_SALES and state.settled is Outcome.REFUND:
+        state.close_reason = CloseReason.AFTER_SALES
+    _remember(state, entry)
 
 
 def _close(state: ConsultState, at_ms: int, reason: CloseReason) -> None:

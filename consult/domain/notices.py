@@ -36,6 +36,7 @@ class NoticeKind(StrEnum):
     QUICK_WAITING = "quick_waiting"
     ORDER_TAKEN = "order_taken"
     ORDER_RETURNED = "order_returned"
+    AFTER_SALES_DECIDED = "after_sales_decided"
 
 
 Value = str | int | bool
@@ -59,6 +60,7 @@ DATA: Final[Mapping[NoticeKind, frozenset[str]]] = MappingProxyType(
         NoticeKind.QUICK_WAITING: frozenset({"deadline_at", "minutes_left"}),
         NoticeKind.ORDER_TAKEN: frozenset({"conversation_id"}),
         NoticeKind.ORDER_RETURNED: frozenset({"conversation_id"}),
+        NoticeKind.AFTER_SALES_DECIDED: frozenset({"granted", "amount_fen"}),
     }
 )
 """What a notice of each kind says besides its order: ids, numbers, codes and instants, from which clients make their own words.
@@ -84,6 +86,7 @@ TEXTS: Final[Mapping[NoticeKind, tuple[str, str]]] = MappingProxyType(
         NoticeKind.QUICK_WAITING: ("科室有新的极速咨询", "本科室有一位患者在等待接诊，先接先得。"),
         NoticeKind.ORDER_TAKEN: ("医生已接诊", "已有医生接受了您的极速咨询，请等待回复。"),
         NoticeKind.ORDER_RETURNED: ("正在重新安排医生", "医生未能接诊，您的极速咨询已回到科室，将由其他医生接诊。"),
+        NoticeKind.AFTER_SALES_DECIDED: ("售后申请已处理", "您的售后申请已有结果，请在订单中查看。"),
     }
 )
 """Title and text by kind."""
@@ -95,6 +98,7 @@ CLOSED_TEXTS: Final[Mapping[CloseReason, str]] = MappingProxyType(
         CloseReason.FINISHED: "医生结束了这次咨询。",
         CloseReason.CANCELLED: "患者取消了这次咨询，费用将按原路退回。",
         CloseReason.DECLINED: "医生退回了这次咨询，费用将按原路退回。",
+        CloseReason.AFTER_SALES: "售后申请已通过，这次咨询已经结束。",
     }
 )
 

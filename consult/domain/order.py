@@ -7,6 +7,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final
 
+from consult.domain.after_sales import AfterSales, Standing
 from consult.domain.log import ConsultState, LogDepartment, Policy, facts_of, opening_of
 from consult.domain.status import NOBODY, CloseReason, LogFacts, OrderStatus, Phase, derive_status
 from im.domain import Opening
@@ -122,6 +123,7 @@ class Order:
     facts: LogFacts | None = None
     rating: Rating | None = None
     department: LogDepartment | None = None
+    after_sales: AfterSales | None = None
 
     @property
     def is_with_doctor(self) -> bool:
@@ -155,6 +157,10 @@ class Order:
         if self.phase is Phase.CANCELLED:
             return self.cancel_reason
         return None if self.facts is None else self.facts.close_reason
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.status, self.closed_at, self.fee_fen, self.refunded_fen)
 
     @property
     def shown_version(self) -> int:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from consult.domain.decisions import decide_expiry, decide_recall, decide_settlement
+from consult.domain.decisions import decide_after_sales, decide_expiry, decide_recall, decide_settlement
 from consult.domain.log import ConsultState, fold
 from consult.domain.status import CloseReason, Phase
 from consult.errors import OrderTransitionRefused
@@ -167,6 +167,14 @@ class ConversationWalk:
             yield from self._check_decision(decide_expiry, state, entry, state.closes_at_ms, self._report.expired)
 
     def _check_settled(self, state: ConsultState, entry: Entry) -> Iterator[Finding]:
+        data = entry.draft.data
+        if data.get("cause") == CloseReason.AFTER_SALES:
+            granted: Any = {name: data.get(name) for name in ("decided_by", "command_id")}
+            amount_fen = int(data.get("refund_fen", 0))
+            yield from self._decide_again(
+                lambda: decide_after_sales(state, entry.at_ms, amount_fen=amount_fen, **granted), entry
+            )
+            return
         if state.settled is not None:
             yield self._finding(Fault.DOUBLE, entry.seq, "settled though it was settled before")
             return

@@ -55,6 +55,7 @@ class Command(StrEnum):
     RATE = "rate"
     REFER = "refer"
     TAKE = "take"
+    AFTER_SALES = "after_sales"
 
 
 _S = OrderStatus
@@ -69,6 +70,7 @@ ALLOWED: Final[Mapping[Command, frozenset[OrderStatus]]] = MappingProxyType(
         Command.RATE: frozenset({_S.COMPLETED}),
         Command.REFER: frozenset({_S.AWAITING_DOCTOR}),
         Command.TAKE: frozenset({_S.AWAITING_DOCTOR}),
+        Command.AFTER_SALES: frozenset({_S.IN_SESSION, _S.COMPLETED}),
     }
 )
 """The statuses in which each command is taken. `awaiting_doctor` says that the order is open and no reply counts,
@@ -85,7 +87,7 @@ TRANSITIONS: Final[frozenset[tuple[OrderStatus, OrderStatus]]] = frozenset(
         (_S.IN_SESSION, _S.COMPLETED),  # quota, expiry, finished
         (_S.COMPLETED, _S.IN_SESSION),  # a reply is recalled after the quota closed it
         (_S.COMPLETED, _S.AWAITING_DOCTOR),  # likewise, and no other reply counts
-        (_S.COMPLETED, _S.REFUNDING),  # the only counted reply is recalled after the close
+        (_S.COMPLETED, _S.REFUNDING),  # the only counted reply is recalled after the close; after-sales, granted in full
         (_S.REFUNDING, _S.REFUNDED),  # the gateway confirmed
     }
 )

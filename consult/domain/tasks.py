@@ -20,11 +20,12 @@ TASKS: Final = "staff_tasks"
 
 class TaskKind(StrEnum):
     """ORDER_WAITING: call the doctor, a patient waits. REPLY_CONTESTED: a patient says that a reply was none. CRITICAL_VALUE: a
-    result that nobody has acknowledged."""
+    result that nobody has acknowledged. AFTER_SALES: a patient asks for the fee of an answered order."""
 
     ORDER_WAITING = "order_waiting"
     REPLY_CONTESTED = "reply_contested"
     CRITICAL_VALUE = "critical_value"
+    AFTER_SALES = "after_sales"
 
 
 class TaskState(StrEnum):
@@ -60,6 +61,7 @@ WORKERS: Final[Mapping[TaskKind, frozenset[StaffRole]]] = MappingProxyType(
         TaskKind.ORDER_WAITING: frozenset({StaffRole.AGENT, StaffRole.MEDICAL_ADMIN}),
         TaskKind.REPLY_CONTESTED: frozenset({StaffRole.MEDICAL_ADMIN}),
         TaskKind.CRITICAL_VALUE: frozenset({StaffRole.AGENT, StaffRole.MEDICAL_ADMIN}),
+        TaskKind.AFTER_SALES: frozenset({StaffRole.MEDICAL_ADMIN}),
     }
 )
 """Which staff see a kind of task and may do it."""

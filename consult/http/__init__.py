@@ -18,6 +18,7 @@ from consult.errors import (
     QuickRepliesFull,
     QuickReplyNotFound,
 )
+from consult.http.after_sales import after_sales_routes
 from consult.http.departments import department_reply_routes
 from consult.http.fairness import fairness_routes
 from consult.http.notes import note_routes
@@ -25,6 +26,7 @@ from consult.http.notices import notice_routes
 from consult.http.reminders import reminder_routes
 from consult.http.requests import order_request
 from consult.http.tasks import task_routes
+from consult.service.after_sales import AfterSalesService
 from consult.service.consults import ConsultService
 from consult.service.desk import DeskService, DoctorBoard, ListedDoctor
 from consult.service.fairness import FairnessService
@@ -80,6 +82,7 @@ def routes(
     reminders: ReminderService,
     fairness: FairnessService,
     notes: NoteService,
+    after_sales: AfterSalesService,
     clock: Clock,
 ) -> list[Route]:
     """All routes of this package."""
@@ -98,6 +101,7 @@ def routes(
         *reminder_routes(reminders),
         *fairness_routes(fairness, conceal),
         *note_routes(notes, conceal),
+        *after_sales_routes(after_sales, conceal),
     ]
 
 

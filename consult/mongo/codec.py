@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 
+from consult.domain.after_sales import AfterSales, AfterSalesState
 from consult.domain.log import LogDepartment, Policy
 from consult.domain.order import ORDERS as ORDERS
 from consult.domain.order import ConsentGiven, DueOrder, IdentityDocument, Order, OrderDoctor, OrderKind, OrderPatient, Rating
@@ -17,6 +18,7 @@ from server.kernel.mongo import Document
 _PATIENT: Final = "orders.patient"
 _COMPLAINT: Final = "orders.complaint"
 _RATING: Final = "orders.rating"
+_AFTER_SALES: Final = "orders.after_sales"
 
 
 def order_document(order: Order, keys: HospitalKeys) -> Document:
@@ -106,6 +108,7 @@ def order_from(document: Mapping[str, Any], keys: HospitalKeys) -> Order:
         facts=None if document["log"] is None else facts_from(document["log"]),
         department=LogDepartment(document["department_id"], document["department"]) if document.get("department_id") else None,
         rating=None if document["rating"] is None else _rating_from(document["rating"], order_id, keys),
+        after_sales=_after_sales_from(document["after_sales"], order_id, keys) if document.get("after_sales") else None,
     )
 
 
@@ -161,6 +164,35 @@ def _rating_from(document: Mapping[str, Any], order_id: str, keys: HospitalKeys)
     words = orjson.loads(keys.open_bytes(document["words"], field=_RATING, owner=order_id))
     rated_at: datetime = document["rated_at"]
     return Rating(stars=document["stars"], tags=tuple(words["tags"]), text=words["text"], rated_at=rated_at)
+
+
+def after_sales_document(case: AfterSales, order_id: str, keys: HospitalKeys) -> Document:
+    """The words of both sides are sealed together."""
+    words = orjson.dumps({"reason": case.reason, "text": case.text, "answer": case.answer})
+    return {
+        "state": case.state.value,
+        "words": keys.seal_bytes(words, field=_AFTER_SALES, owner=order_id),
+        "image_ids": list(case.image_ids),
+        "asked_at": case.asked_at,
+        "amount_fen": case.amount_fen,
+        "decided_by": case.decided_by,
+        "decided_at": case.decided_at,
+    }
+
+
+def _after_sales_from(document: Mapping[str, Any], order_id: str, keys: HospitalKeys) -> AfterSales:
+    words = orjson.loads(keys.open_bytes(document["words"], field=_AFTER_SALES, owner=order_id))
+    return AfterSales(
+        reason=words["reason"],
+        text=words["text"],
+        image_ids=tuple(document["image_ids"]),
+        asked_at=document["asked_at"],
+        state=AfterSalesState(document["state"]),
+        amount_fen=document["amount_fen"],
+        answer=words["answer"],
+        decided_by=document["decided_by"],
+        decided_at=document["decided_at"],
+    )
 
 
 DUE_FIELDS: Final = {"hospital_id": True, "conversation_id": True, "doctor_id": True, "place_day": True}

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
+from consult.domain.after_sales import AfterSales, AfterSalesState
 from consult.domain.log import Policy
 from consult.domain.order import MOST_PAYMENTS, DueOrder, Order, Rating, order_number
 from consult.domain.proofs import TimedOrder
@@ -16,6 +17,7 @@ from consult.mongo.codec import (
     DUE_FIELDS,
     ORDERS,
     TIMED_FIELDS,
+    after_sales_document,
     due_order_from,
     facts_document,
     order_document,
@@ -66,6 +68,16 @@ ORDER_INDEXES: Final = [
     IndexModel([("unpaid_at", ASCENDING)], partialFilterExpression={"unpaid_at": _DATE}),
     IndexModel([("expire_at", ASCENDING)], partialFilterExpression={"expire_at": _DATE}),
     IndexModel([("settle_at", ASCENDING)], partialFilterExpression={"settle_at": _DATE}),
+    IndexModel(
+        [
+            ("hospital_id", ASCENDING),
+            ("after_sales.state", ASCENDING),
+            ("after_sales.asked_at", DESCENDING),
+            ("_id", DESCENDING),
+        ],
+        name="after_sales",
+        partialFilterExpression={"after_sales.asked_at": _DATE},
+    ),
     IndexModel(
         [("cancelled_at", ASCENDING)],
         name="unfreed",
@@ -230,6 +242,43 @@ class MongoOrders:
             {"rating": rating_document(rating, order.id, keys)},
             event,
         )
+
+    async def ask_after_sales(self, order: Order, case: AfterSales, event: Event) -> bool:
+        keys = await self._keyring.hospital(order.hospital_id)
+        return await self._change(
+            order,
+            {"phase": Phase.CAPTURED.value, "after_sales": None},
+            {"after_sales": after_sales_document(case, order.id, keys)},
+            event,
+        )
+
+    async def decide_after_sales(self, order: Order, case: AfterSales, event: Event) -> bool:
+        keys = await self._keyring.hospital(order.hospital_id)
+        return await self._change(
+            order,
+            {"after_sales.state": AfterSalesState.REQUESTED.value},
+            {"after_sales": after_sales_document(case, order.id, keys)},
+            event,
+        )
+
+    async def list_after_sales(
+        self, hospital_id: str, state: AfterSalesState | None, *, limit: int, after: tuple[datetime, str] | None
+    ) -> list[Order]:
+        states = AfterSalesState if state is None else (state,)
+        query: Document = {
+            "hospital_id": hospital_id,
+            "after_sales.state": {"$in": [each.value for each in states]},
+            "after_sales.asked_at": _DATE,
+        }
+        if after is not None:
+            asked_at, order_id = after
+            query["$or"] = [
+                {"after_sales.asked_at": {"$lt": asked_at}},
+                {"after_sales.asked_at": asked_at, "_id": {"$lt": order_id}},
+            ]
+        newest = [("after_sales.asked_at", DESCENDING), ("_id", DESCENDING)]
+        cursor = self._orders.find(query, sort=newest, limit=limit)
+        return [order for document in await cursor.to_list() if (order := await self._open(document)) is not None]
 
     async def set_record_access(self, order: Order, granted: bool, event: Event) -> bool:
         return await self._change(order, {"record_access": not granted}, {"record_access": granted}, event)

@@ -41,8 +41,8 @@ class OrderPayments:
     async def settle_earned(self, order_id: str, hospital_id: str, payment_id: str) -> None:
         await self.payments.settle_earned(order_id, hospital_id, payment_id)
 
-    async def refund(self, payment_id: str, hospital_id: str, cause: str) -> None:
-        await self.refunds.refund(payment_id, hospital_id, cause)
+    async def refund(self, payment_id: str, hospital_id: str, cause: str, amount_fen: int | None = None) -> None:
+        await self.refunds.refund(payment_id, hospital_id, cause, amount_fen)
 
     async def refund_surplus(self, payment_id: str, hospital_id: str) -> None:
         await self.refunds.refund_surplus(payment_id, hospital_id)

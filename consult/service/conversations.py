@@ -5,14 +5,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from consult.domain.order import find_opening
+from consult.domain.order import Order, find_opening
 from consult.domain.status import Phase
 from consult.ports import Log, OrderRepository
 from consult.service.access import is_member
 from im.domain import Opening
 from im.errors import ConversationNotFound
 from im.search.domain import Scoped
-from server.kernel.actor import Actor, Role
+from server.kernel.actor import Actor, Role, StaffRole
 from server.kernel.ids import is_id
 
 CONVERSATION: Final = "conversation"
@@ -62,7 +62,7 @@ class MediaOwners:
             if order is not None and actor.role is Role.DOCTOR and order.phase is Phase.CAPTURED:
                 with suppress(ConversationNotFound):  # a referral changes whose it is, before the document says so
                     order = order.with_log((await self.log.read_fresh(order.conversation_id)).state)
-            return order is not None and is_member(actor, order) and media_id in order.image_ids
+            return order is not None and _may_see_in_order(actor, order, media_id)
         if owner_kind == CONVERSATION:
             return await self._may_see_in_conversation(actor, owner_id, media_id)
         return False
@@ -71,7 +71,7 @@ class MediaOwners:
         """A conversation that is not there names nothing; one that cannot be read raises."""
         if owner_kind == ORDER:
             order = await self.orders.find(owner_id)
-            return order is not None and media_id in order.image_ids
+            return order is not None and media_id in (*order.image_ids, *_shown_after(order))
         try:
             return await self.log.names_media(owner_id, media_id)
         except ConversationNotFound:
@@ -86,3 +86,19 @@ class MediaOwners:
         except ConversationNotFound:
             return False
         return actor.account_id in snapshot.summary.members
+
+
+def _shown_after(order: Order) -> tuple[str, ...]:
+    """Pictures of its after-sales case."""
+    return () if order.after_sales is None else order.after_sales.image_ids
+
+
+def _may_see_in_order(actor: Actor, order: Order, media_id: str) -> bool:
+    """Pictures of the complaint are its members' to see; those of an after-sales case the patient's, and of who decides it."""
+    if media_id in order.image_ids and is_member(actor, order):
+        return True
+    if media_id not in _shown_after(order):
+        return False
+    if actor.role is Role.STAFF:
+        return actor.hospital_id == order.hospital_id and StaffRole.MEDICAL_ADMIN in actor.staff_roles
+    return actor.role is Role.PATIENT and is_member(actor, order)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from accounts.domain.doctors import Doctor
+from consult.domain.after_sales import AfterSales, AfterSalesState
 from consult.domain.desk import DeskSettings, Figures, Hours, QuickReply, minute_text, parse_minute
 from consult.domain.log import LogDepartment
 from consult.domain.order import MOST_IMAGES, MOST_TAGS, Order, OrderKind, Rating, age_on
@@ -129,9 +130,18 @@ class RatingOut(WireModel):
     rated_at: Instant
 
 
+class AfterSalesOfOrder(WireModel):
+    """How far the patient's asking for the fee is; their words are for the patient and for who decides."""
+
+    state: AfterSalesState
+    amount_fen: int | None
+    asked_at: Instant
+    decided_at: Instant | None
+
+
 class OrderOut(WireModel):
     """`unpaid_until`: when it is cancelled if nobody pays. `record_access`: whether the patient lets the doctor see records.
-    `quick`: null but for an order that was made of a department."""
+    `quick`: null but for an order that was made of a department. `after_sales`: null until the patient asks for the fee."""
 
     id: str
     number: str
@@ -154,6 +164,7 @@ class OrderOut(WireModel):
     unpaid_until: Instant
     record_access: bool
     quick: QuickOut | None
+    after_sales: AfterSalesOfOrder | None
     version: int
 
 
@@ -287,12 +298,17 @@ def order_out(order: Order) -> OrderOut:
         unpaid_until=order.unpaid_until,
         record_access=order.consent.record_access,
         quick=None if order.department is None else _quick_out(order, order.department),
+        after_sales=None if order.after_sales is None else _after_sales_out(order.after_sales),
         version=order.shown_version,
     )
 
 
 def _quick_out(order: Order, department: LogDepartment) -> QuickOut:
     return QuickOut(department_id=department.id, department=department.name, taken=order.is_with_doctor)
+
+
+def _after_sales_out(case: AfterSales) -> AfterSalesOfOrder:
+    return AfterSalesOfOrder(state=case.state, amount_fen=case.amount_fen, asked_at=case.asked_at, decided_at=case.decided_at)
 
 
 def _rating_out(rating: Rating) -> RatingOut:

@@ -28,7 +28,7 @@ from server.kernel.mongo import Database, Indexes
 
 log = structlog.get_logger(__name__)
 
-SCHEMA: Final = 10
+SCHEMA: Final = 11
 """Raised with every change of an index or of stored documents."""
 
 META: Final = "meta"

@@ -48,7 +48,7 @@ def listed_routes() -> tuple[Route, ...]:
     """Every route of the product, without anything behind it."""
     return (
         *accounts.http.routes(*[_UNMADE] * 8),
-        *consult.http.routes(*[_UNMADE] * 11),
+        *consult.http.routes(*[_UNMADE] * 12),
         *consult.http.quick.quick_routes(*[_UNMADE] * 3),
         *consult.http.referrals.referral_routes(_UNMADE),
         *im.http.routes(*[_UNMADE] * 5),

@@ -55,6 +55,7 @@ async def test_a_new_order_waits_for_its_payment(pair: Pair) -> None:
         "rating": None,
         "record_access": True,
         "quick": None,
+        "after_sales": None,
     }
     assert instant(order["unpaid_until"]) - instant(order["created_at"]) == timedelta(minutes=30)
     assert order["patient"]["sex"] in ("male", "female")

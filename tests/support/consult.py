@@ -119,6 +119,7 @@ class FakePayments:
         self.paid_after_all: set[str] = set()
         self.earned: set[str] = set()
         self.refunds: set[tuple[str, str]] = set()
+        self.amounts: dict[tuple[str, str], int | None] = {}
         self.surplus: dict[str, int] = {}
 
     async def start(self, actor: Actor, order: Order, channel: str, payment_id: str) -> StartedPayment:
@@ -132,8 +133,9 @@ class FakePayments:
     async def settle_earned(self, order_id: str, hospital_id: str, payment_id: str) -> None:
         self.earned.add(order_id)
 
-    async def refund(self, payment_id: str, hospital_id: str, cause: str) -> None:
+    async def refund(self, payment_id: str, hospital_id: str, cause: str, amount_fen: int | None = None) -> None:
         self.refunds.add((payment_id, cause))
+        self.amounts.setdefault((payment_id, cause), amount_fen)
 
     async def refund_surplus(self, payment_id: str, hospital_id: str) -> None:
         self.surplus[payment_id] = self.surplus.get(payment_id, 0) + 1

@@ -27,7 +27,7 @@ _STAFF_TOKEN_SECONDS = 600.0
 ORDER_FIELDS = {
     *("id", "number", "status", "kind", "doctor", "patient", "complaint", "image_ids", "fee_fen", "refunded_fen"),
     *("replies", "conversation_id", "created_at", "paid_at", "deadline_at", "closed_at", "close_reason", "rating", "version"),
-    *("unpaid_until", "record_access", "quick"),
+    *("unpaid_until", "record_access", "quick", "after_sales"),
 }
 MESSAGE_FIELDS = {
     *("conversation_id", "seq", "kind", "client_id", "sender", "parts", "sent_at", "recalled", "recalls", "corrects"),

@@ -12,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from consult.domain.decisions import (
     AlreadyDone,
+    decide_after_sales,
+    decide_after_sales_close,
     decide_cancel,
     decide_decline,
     decide_expiry,
@@ -97,6 +99,13 @@ class Log:
 
     def settle(self, at_ms: int) -> Entry:
         return self.add(decide_settlement(self.state, at_ms), at_ms)
+
+    def end_for_grant(self, at_ms: int) -> Entry:
+        return self.add(decide_after_sales_close(self.state, at_ms, command_id="e"), at_ms)
+
+    def grant(self, amount_fen: int, at_ms: int, command_id: str = "s") -> Entry:
+        draft = decide_after_sales(self.state, at_ms, amount_fen=amount_fen, decided_by=D, command_id=command_id)
+        return self.add(draft, at_ms)
 
 
 def test_the_third_reply_is_the_closing_entry_too() -> None:
@@ -480,6 +489,8 @@ STEPS: list[Callable[[Log, int, random.Random], object]] = [
     lambda log, now, r: log.finish(now),
     lambda log, now, r: log.expire(now),
     lambda log, now, r: log.settle(now),
+    lambda log, now, r: log.end_for_grant(now),
+    lambda log, now, r: log.grant(r.choice([1, 2500, 5000]), now, r.choice(["before", "after"])),
 ]
 
 

@@ -15,6 +15,7 @@ const OUTCOMES = {
   order_waiting: ["doctor_reached", "doctor_not_reached", "patient_told", "other"],
   reply_contested: ["upheld", "rejected", "other"],
   critical_value: ["acknowledged", "doctor_reached", "patient_told", "other"],
+  after_sales: ["patient_told", "other"],
 } as const satisfies Record<Task["kind"], readonly string[]>;
 
 function Done({ task, onClose }: { task: Task; onClose: () => void }): ReactNode {
