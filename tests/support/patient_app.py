@@ -1,10 +1,30 @@
 """What a patient does with the app, for tests that drive it in a browser."""
 
 import asyncio
+import re
+from typing import Any
 
 from playwright.async_api import BrowserContext, Page, WebSocketRoute, expect
 
+from tests.support.contract import Pair, World
 from tests.support.product import Product
+
+TWO_SECONDS = re.compile(r"0:(0[2-9]|[1-5]\d) / 1:00")
+"""Of a recording's length, or more: a busy machine shows not every second."""
+
+
+async def pair_of(world: World, phone: str) -> Pair:
+    """A new account with a patient of its own, and a new doctor."""
+    patient = await world.patient(phone)
+    patient_id = (await world.new_patient(patient))["id"]
+    doctor, doctor_id, _ = await world.new_doctor(name="陆远舟")
+    return Pair(world, patient, patient_id, doctor, doctor_id)
+
+
+async def open_chat(page: Page, order: Any) -> None:
+    """The conversation of an order that is open."""
+    await page.goto(f"/patient/orders/{order['id']}/chat")
+    await expect(page.get_by_label("输入消息")).to_be_visible()
 
 
 async def sign_in(page: Page, product: Product, phone: str) -> None:

@@ -6,15 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from tests.support.accessibility import serious_findings
 from tests.support.browser import visit
 from tests.support.contract import Pair, World, new_phone, world_of
-from tests.support.patient_app import Line, say, sign_in
+from tests.support.patient_app import TWO_SECONDS, open_chat, pair_of, say, sign_in
 from tests.support.product import Product, start_product
-
-TWO_SECONDS = re.compile(r"0:(0[2-9]|[1-5]\d) / 1:00")  # or more: a busy machine shows not every second
 
 expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
 PICTURE = Path(__file__).parents[2] / "web" / "dist" / "patient" / "icon-192.png"
@@ -26,22 +24,9 @@ async def world(product: Product) -> AsyncIterator[World]:
         yield people
 
 
-async def _pair(world: World, phone: str) -> Pair:
-    """A new account with a patient of its own, and a new doctor."""
-    patient = await world.patient(phone)
-    patient_id = (await world.new_patient(patient))["id"]
-    doctor, doctor_id, _ = await world.new_doctor(name="陆远舟")
-    return Pair(world, patient, patient_id, doctor, doctor_id)
-
-
-async def _chat(page: Page, order_id: str) -> None:
-    await page.goto(f"/patient/orders/{order_id}/chat")
-    await expect(page.get_by_label("输入消息")).to_be_visible()
-
-
 async def test_a_patient_asks_pays_talks_and_rates(product: Product, world: World, chrome: Browser, trace: Path) -> None:
     phone = new_phone()
-    pair = await _pair(world, phone)
+    pair = await pair_of(world, phone)
     async with visit(chrome, product, trace) as context:
         page, complaints = await context.new_page(), []
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -89,46 +74,14 @@ async def test_a_patient_asks_pays_talks_and_rates(product: Product, world: Worl
         assert complaints == []
 
 
-async def test_what_is_written_without_a_network_is_kept_and_arrives_once(
-    product: Product, world: World, chrome: Browser, trace: Path
-) -> None:
-    phone = new_phone()
-    pair = await _pair(world, phone)
-    order = await pair.paid()
-    async with visit(chrome, product, trace) as context:
-        line = await Line(context).lay()
-        page = await context.new_page()
-        await sign_in(page, product, phone)
-        await page.evaluate("() => navigator.serviceWorker.ready")
-        await _chat(page, order["id"])
-        await say(page, "第一句")
-        await expect(page.get_by_text("已发送")).to_have_count(1)
-        await page.wait_for_timeout(2_000)  # what is shown is put aside for reading offline a moment later
-        await line.cut()
-        await say(page, "第二句")
-        await page.get_by_test_id("picture-input").set_input_files(PICTURE)
-        await say(page, "看图")
-        await say(page, "第三句")
-        await expect(page.get_by_text("发送中…")).to_have_count(3)
-        await page.reload()  # the app opens without a network, with all that was said and written
-        for words in ("第一句", "第二句", "看图", "第三句"):
-            await expect(page.get_by_text(words)).to_be_visible()
-        await expect(page.get_by_text("发送中…")).to_have_count(3)
-        await line.mend()
-        await expect(page.get_by_text("已发送")).to_have_count(4, timeout=30_000)
-    said = [entry["parts"] for entry in await pair.log(order["conversation_id"]) if entry["kind"] == "message"]
-    assert [parts[0]["text"] for parts in said] == ["第一句", "第二句", "看图", "第三句"]
-    assert [part["kind"] for part in said[2]] == ["text", "image"]
-
-
 async def test_a_voice_message_is_spoken_sent_and_played(product: Product, world: World, chrome: Browser, trace: Path) -> None:
     phone = new_phone()
-    pair = await _pair(world, phone)
+    pair = await pair_of(world, phone)
     order = await pair.paid()
     async with visit(chrome, product, trace) as context:
         page = await context.new_page()
         await sign_in(page, product, phone)
-        await _chat(page, order["id"])
+        await open_chat(page, order)
         await page.get_by_role("button", name="改用语音").click()
         hold = page.get_by_role("button", name="按住 说话")
         place = await hold.bounding_box()
@@ -160,7 +113,7 @@ async def test_a_consult_without_an_answer_shows_how_the_money_comes_back(tmp_pa
     try:
         async with world_of(hurried) as world, visit(chrome, hurried, trace) as context:
             phone = new_phone()
-            pair = await _pair(world, phone)
+            pair = await pair_of(world, phone)
             page = await context.new_page()
             await sign_in(page, hurried, phone)
             order = await pair.paid()
@@ -178,7 +131,7 @@ async def test_no_screen_has_a_serious_fault_for_those_who_see_or_move_badly(
     product: Product, world: World, chrome: Browser, trace: Path
 ) -> None:
     phone = new_phone()
-    pair = await _pair(world, phone)
+    pair = await pair_of(world, phone)
     order, unpaid, handed_over, over = await pair.paid(), await pair.place(), await pair.paid(), await pair.paid()
     card = {"department": "骨科", "date": "2027-01-05", "period": "morning"}
     said = {"client_id": uuid.uuid4().hex, "parts": [{"kind": "card", "card": "booking", "data": card}]}
@@ -226,7 +179,7 @@ async def test_a_patient_finds_what_was_said_and_decides_who_answers(
     product: Product, world: World, chrome: Browser, trace: Path
 ) -> None:
     phone = new_phone()
-    pair = await _pair(world, phone)
+    pair = await pair_of(world, phone)
     asked = await pair.paid(complaint="头晕")
     await pair.reply(asked["conversation_id"], "清晨量一次血压，记下来。")
     order = await pair.paid(complaint="甲状腺结节")

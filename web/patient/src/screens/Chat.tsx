@@ -46,7 +46,7 @@ function Talk({ order }: { order: Order }): ReactNode {
   const found = /^[1-9][0-9]{0,6}$/.test(search.get("seq") ?? "") ? Number(search.get("seq")) : null;
   const [menu, setMenu] = useState<Message | null>(null);
   const actions = useCallback((message: Message) => <MoreButton message={message} onOpen={setMenu} />, []);
-  const cardAction = useCallback((card: CardPart) => (card.card === "rating" ? <RateLink order={order} /> : null), [order]);
+  const cardAction = useCallback((card: CardPart) => <CardDeed card={card} order={order} />, [order]);
   if (log.seq === 0 && pending.length === 0) return error === null ? <Skeleton label={t("common.loading")} /> : <Trouble error={error} />;
   return (
     <>
@@ -83,9 +83,12 @@ function MoreButton({ message, onOpen }: { message: Message; onOpen: (message: M
   return <button type="button" className="p-said__more" aria-label={t("chat.more")} onClick={() => onOpen(message)}><Icon name="more" /></button>;
 }
 
-function RateLink({ order }: { order: Order }): ReactNode {
+/** What a patient can do about a card. A record is not theirs to open here: who opened it is. */
+function CardDeed({ card, order }: { card: CardPart; order: Order }): ReactNode {
   const t = useT();
-  return mayRate(order) ? <Link className="yz-button p-button--link" to={`/orders/${order.id}/rate`}>{t("order.rate")}</Link> : null;
+  if (card.card === "rating") return mayRate(order) ? <Link className="yz-button p-button--link" to={`/orders/${order.id}/rate`}>{t("order.rate")}</Link> : null;
+  if (card.card !== "record_shared") return null;
+  return <p className="p-carddeed">{t("chat.card.record.text")} <Link to={`/orders/${order.id}/views`}>{t("views.title")}</Link></p>;
 }
 
 /** How many replies are left and how long there is: always in sight. */

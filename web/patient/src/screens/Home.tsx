@@ -1,4 +1,5 @@
 import { useSession } from "@yunzhen/shared";
+import { useUnsent } from "@yunzhen/shared/chat/queue";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { Mark } from "@yunzhen/shared";
@@ -27,6 +28,7 @@ export default function Home(): ReactNode {
         <Link className="p-searchlink" to="/doctors"><Icon name="search" /><span>{t("doctors.search")}</span></Link>
       </header>
       <main className="p-main">
+        <Unsent />
         <Running />
         <Card className="p-rows"><LinkRow to="/quick" icon="clock" title={t("quick.title")} note={t("quick.note")} /></Card>
         <section aria-labelledby="departments">
@@ -40,6 +42,20 @@ export default function Home(): ReactNode {
         <p className="p-emergency"><Icon name="alert" />{t("home.emergency")}</p>
       </main>
     </div>
+  );
+}
+
+/** Something that was written did not reach the doctor: said here too, since its consult may be over and not in sight. */
+function Unsent(): ReactNode {
+  const t = useT();
+  const unsent = useUnsent();
+  const { data } = useOrders(null);
+  if (unsent.size === 0) return null;
+  const order = (data?.pages ?? []).flatMap((page) => page.items).find((each) => unsent.has(each.conversation_id));
+  return (
+    <Link className="p-unsent" role="alert" to={order === undefined ? "/orders" : `/orders/${order.id}/chat`}>
+      <Icon name="alert" /><span>{t("home.unsent")}</span><Icon name="forward" />
+    </Link>
   );
 }
 

@@ -29,11 +29,15 @@ export default function Orders(): ReactNode {
       </div>
       <PagedList
         query={query}
-        empty={
+        empty={status === null ? (
           <Blank icon="inbox" title={t("orders.none")} text={t("orders.none.text")}>
             <Link className="yz-button p-button--link" to="/doctors">{t("orders.find")}</Link>
           </Blank>
-        }
+        ) : (
+          <Blank icon="inbox" title={t("orders.none.status")} text={t("orders.none.status.text")}>
+            <button type="button" className="yz-button yz-button--quiet" onClick={() => setSearch({}, { replace: true })}>{t("orders.all")}</button>
+          </Blank>
+        )}
       >
         {(order) => <OrderCard key={order.id} order={order} />}
       </PagedList>

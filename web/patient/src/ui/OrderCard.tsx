@@ -1,4 +1,5 @@
 import { format, usePreferences } from "@yunzhen/shared";
+import { useUnsent } from "@yunzhen/shared/chat/queue";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { doctorName } from "../orders/doctor";
@@ -6,6 +7,7 @@ import { hasChat, isOpen, mayRate, repliesLeft } from "../orders/state";
 import type { Order } from "../queries";
 import { useT } from "../words";
 import { Avatar } from "./bits";
+import { Icon } from "./Icon";
 import { StatusTag } from "./StatusTag";
 import { Until } from "./Until";
 
@@ -13,9 +15,10 @@ import { Until } from "./Until";
 export function OrderCard({ order }: { order: Order }): ReactNode {
   const t = useT();
   const { language } = usePreferences();
+  const unsent = useUnsent().has(order.conversation_id);
   return (
     <li className="p-card p-order">
-      <Link className="p-order__link" to={isOpen(order) ? `/orders/${order.id}/chat` : `/orders/${order.id}`}>
+      <Link className="p-order__link" to={isOpen(order) || unsent ? `/orders/${order.id}/chat` : `/orders/${order.id}`}>
         <span className="p-order__head">
           <Avatar name={doctorName(order, t)} />
           <span className="p-order__who">
@@ -24,6 +27,7 @@ export function OrderCard({ order }: { order: Order }): ReactNode {
           </span>
           <StatusTag order={order} />
         </span>
+        {unsent && <span className="p-order__unsent"><Icon name="alert" />{t("order.unsent")}</span>}
         <span className="p-order__complaint">{order.complaint}</span>
         <span className="p-order__foot">
           <small>{format.when(order.created_at, language)}</small>

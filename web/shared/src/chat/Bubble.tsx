@@ -81,8 +81,13 @@ export function Bubble({ row, pictures, actions, cardAction, onRecall }: BubbleP
   );
 }
 
+/** Trying again changes nothing about these: the words can be kept, or given up. */
+const FINAL: ReadonlySet<string | null> = new Set(["conversation.closed"]);
+
 interface OnItsWayProps {
   first: boolean;
+  /** Its words, to take elsewhere. */
+  words: string;
   failed: boolean;
   code: string | null;
   /** How much of its files is on the server, 0 to 1; null where it has none. */
@@ -93,16 +98,18 @@ interface OnItsWayProps {
 }
 
 /** Written here, not stored there yet. */
-function OnItsWay({ first, failed, code, share, onRetry, onDiscard, children }: OnItsWayProps): ReactNode {
+function OnItsWay({ first, words, failed, code, share, onRetry, onDiscard, children }: OnItsWayProps): ReactNode {
   const t = useTranslate();
   const explain = useExplain();
+  const final = FINAL.has(code);
   return (
     <article className="yz-message" data-own data-first={first} data-pending={!failed} data-failed={failed} aria-label={t("chat.own")}>
       <div className="yz-bubble">{children}</div>
       {failed ? (
         <div className="yz-message__meta" role="alert">
-          <span className="yz-message__failure"><Icon name="alert" />{t("chat.failed")} · {explain(new ApiError(code ?? "unknown", "invalid"))}</span>
-          <button type="button" className="yz-link" onClick={onRetry}>{t("chat.resend")}</button>
+          <span className="yz-message__failure"><Icon name="alert" />{final ? t("chat.failed.closed") : `${t("chat.failed")} · ${explain(new ApiError(code ?? "unknown", "invalid"))}`}</span>
+          {!final && <button type="button" className="yz-link" onClick={onRetry}>{t("chat.resend")}</button>}
+          {final && words !== "" && <CopyWords words={words} />}
           <button type="button" className="yz-link" onClick={onDiscard}>{t("chat.discard")}</button>
         </div>
       ) : (
@@ -114,11 +121,20 @@ function OnItsWay({ first, failed, code, share, onRetry, onDiscard, children }: 
   );
 }
 
+function CopyWords({ words }: { words: string }): ReactNode {
+  const t = useTranslate();
+  const [done, setDone] = useState(false);
+  const copy = async (): Promise<void> => setDone(await navigator.clipboard.writeText(words).then(() => true, () => false));
+  return <button type="button" className="yz-link" onClick={() => void copy()}><span aria-live="polite">{t(done ? "chat.copyWords.done" : "chat.copyWords")}</span></button>;
+}
+
+const wordsOf = (pieces: readonly (AnyPart | Piece)[]): string => pieces.flatMap((each) => (each.kind === "text" ? [each.text] : [])).join("\n");
+
 export function PendingBubble({ item, first }: { item: OutboxItem; first: boolean }): ReactNode {
   const live = useRealtime();
   return (
     <OnItsWay
-      first={first} failed={item.state === "failed"} code={item.code} share={null}
+      first={first} words={wordsOf(item.parts)} failed={item.state === "failed"} code={item.code} share={null}
       onRetry={() => void live.retry(item.client_id)} onDiscard={() => void live.discard(item.client_id)}
     >
       <Parts parts={item.parts} />
@@ -133,7 +149,7 @@ export function WaitingBubble({ item, first }: { item: Waiting; first: boolean }
   useEffect(() => queue.subscribe(() => setShare(queue.progressOf(item.client_id))), [item.client_id, queue]);
   return (
     <OnItsWay
-      first={first} failed={item.state === "failed"} code={item.code} share={share}
+      first={first} words={wordsOf(item.pieces)} failed={item.state === "failed"} code={item.code} share={share}
       onRetry={() => void queue.retry(item.client_id)} onDiscard={() => void queue.discard(item.client_id)}
     >
       <Pieces pieces={item.pieces} />

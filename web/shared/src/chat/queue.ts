@@ -77,6 +77,11 @@ export class MediaQueue {
     return this.items.some((item) => item.conversation_id === conversationId && item.state === "queued");
   }
 
+  /** Conversations in which something was refused for good. */
+  failed(): string[] {
+    return [...new Set(this.items.filter((item) => item.state === "failed").map((item) => item.conversation_id))];
+  }
+
   async load(accountId: string): Promise<void> {
     const kept = (await this.store.list(accountId)).filter((item) => !this.items.some((each) => each.client_id === item.client_id));
     this.set([...kept, ...this.items].sort((a, b) => a.written_at - b.written_at));
@@ -224,6 +229,15 @@ export function useWaiting(conversationId: string): { waiting: readonly Waiting[
   const all = useSyncExternalStore(queue.subscribe, queue.all);
   const waiting = useMemo(() => all.filter((item) => item.conversation_id === conversationId), [all, conversationId]);
   return { waiting, queue };
+}
+
+/** Conversations with something that was written here, did not reach the other side and will not by itself. */
+export function useUnsent(): ReadonlySet<string> {
+  const live = useRealtime();
+  const queue = mediaQueueOf(useRuntime());
+  const refused = useSyncExternalStore(live.subscribe, () => live.refused().join());
+  const failed = useSyncExternalStore(queue.subscribe, () => queue.failed().join());
+  return useMemo(() => new Set([refused, failed].flatMap((ids) => ids.split(",")).filter((id) => id !== "")), [refused, failed]);
 }
 
 /** Sends one message: words at once, files when they are on the server, and always in the order of writing. */

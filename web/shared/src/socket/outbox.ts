@@ -57,6 +57,11 @@ export class Outbox {
     return this.items.filter((item) => item.conversation_id === conversationId);
   }
 
+  /** Conversations in which something was refused for good, and waits for a person to look at it. */
+  refused(): string[] {
+    return [...new Set(this.items.filter((item) => item.state === "failed").map((item) => item.conversation_id))];
+  }
+
   /** Keep it, show it, send it when that is possible. Resolves when it is stored on this device. A `clientId` that waits here already
    * changes nothing. */
   async add(

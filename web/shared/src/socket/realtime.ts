@@ -129,6 +129,9 @@ export class Realtime {
     this.put(emptyLog(id));
   }
 
+  /** Conversations with something that was written here and refused for good. */
+  readonly refused = (): readonly string[] => this.outbox.refused();
+
   retry(clientId: string): Promise<void> {
     return this.outbox.retry(clientId);
   }

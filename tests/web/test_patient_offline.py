@@ -1,0 +1,140 @@
+"""The patient's app without a network: it opens, shows what is kept; what is written is sent once or said to be unsent."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from tests.support.browser import visit
+from tests.support.contract import World, new_phone, world_of
+from tests.support.patient_app import Line, open_chat, pair_of, say, sign_in
+from tests.support.product import Product
+
+expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
+PICTURE = Path(__file__).parents[2] / "web" / "dist" / "patient" / "icon-192.png"
+_CACHED = """async () => {
+  const kept = (await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url));
+  return (await Promise.all(kept)).flat();
+}"""
+
+
+@pytest.fixture
+async def world(product: Product) -> AsyncIterator[World]:
+    async with world_of(product) as people:
+        yield people
+
+
+async def _ready(page: Page) -> None:
+    """What opens the app without a network is there."""
+    await page.evaluate("() => navigator.serviceWorker.ready")
+
+
+async def test_what_is_written_without_a_network_is_kept_and_arrives_once(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    phone = new_phone()
+    pair = await pair_of(world, phone)
+    order = await pair.paid()
+    async with visit(chrome, product, trace) as context:
+        line = await Line(context).lay()
+        page = await context.new_page()
+        await sign_in(page, product, phone)
+        await _ready(page)
+        await open_chat(page, order)
+        await say(page, "第一句")
+        await expect(page.get_by_text("已发送")).to_have_count(1)
+        await page.wait_for_timeout(2_000)  # what is shown is put aside for reading offline a moment later
+        await line.cut()
+        await say(page, "第二句")
+        await page.get_by_test_id("picture-input").set_input_files(PICTURE)
+        await say(page, "看图")
+        await say(page, "第三句")
+        await expect(page.get_by_text("发送中…")).to_have_count(3)
+        await page.reload()  # the app opens without a network, with all that was said and written
+        for words in ("第一句", "第二句", "看图", "第三句"):
+            await expect(page.get_by_text(words)).to_be_visible()
+        await expect(page.get_by_text("发送中…")).to_have_count(3)
+        await line.mend()
+        await expect(page.get_by_text("已发送")).to_have_count(4, timeout=30_000)
+    said = [entry["parts"] for entry in await pair.log(order["conversation_id"]) if entry["kind"] == "message"]
+    assert [parts[0]["text"] for parts in said] == ["第一句", "第二句", "看图", "第三句"]
+    assert [part["kind"] for part in said[2]] == ["text", "image"]
+
+
+async def test_what_was_written_without_a_network_and_came_too_late_is_said_to_be_unsent_and_can_be_taken_elsewhere(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    phone = new_phone()
+    pair = await pair_of(world, phone)
+    order = await pair.paid()
+    async with visit(chrome, product, trace, permissions=["clipboard-read", "clipboard-write"]) as context:
+        line = await Line(context).lay()
+        page = await context.new_page()
+        await sign_in(page, product, phone)
+        await _ready(page)
+        await open_chat(page, order)
+        await line.cut()
+        await say(page, "刚才又晕了一次")
+        await page.get_by_test_id("picture-input").set_input_files(PICTURE)
+        await page.get_by_role("button", name="发送", exact=True).click()
+        await expect(page.get_by_text("发送中…")).to_have_count(2)
+        await pair.reply(order["conversation_id"], "多休息，少熬夜。")
+        await pair.doctor.post(f"/orders/{order['id']}/finish", {})
+        await line.mend()
+        unsent = page.get_by_role("alert").filter(has_text="没有发出：发送前问诊已经结束")
+        await expect(unsent).to_have_count(2, timeout=60_000)
+        await expect(page.get_by_label("输入消息")).to_have_count(0)
+        await expect(page.get_by_text("医生结束了问诊").last).to_be_visible()
+        await expect(page.get_by_role("button", name="重新发送")).to_have_count(0)  # it would be refused again
+
+        await page.goto("/patient/")  # said where the app begins too: the consult is no longer among those that run
+        await page.get_by_role("alert").filter(has_text="有消息没有发给医生").click()
+        await expect(unsent).to_have_count(2)
+        words = page.get_by_role("article").filter(has_text="刚才又晕了一次")
+        await words.get_by_role("button", name="复制文字").click()
+        await expect(words.get_by_text("已复制")).to_be_visible()
+        assert await page.evaluate("() => navigator.clipboard.readText()") == "刚才又晕了一次"
+        await page.goto("/patient/orders")
+        await page.get_by_role("link", name=re.compile("有消息没有发出")).click()
+        for left in (1, 0):
+            await page.get_by_role("button", name="删除").first.click()
+            await expect(unsent).to_have_count(left)
+        await page.goto("/patient/")
+        await expect(page.get_by_role("heading", name="正在接诊")).to_be_visible()
+        await expect(page.get_by_text("有消息没有发给医生")).to_have_count(0)
+    said = [entry for entry in await pair.log(order["conversation_id"]) if entry["kind"] == "message"]
+    assert [entry["parts"][0]["text"] for entry in said] == ["多休息，少熬夜。"]
+
+
+async def test_the_app_can_be_installed_and_opens_without_a_network_at_what_was_read_before(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    phone = new_phone()
+    pair = await pair_of(world, phone)
+    order = await pair.paid(complaint="夜里咳嗽")
+    await pair.reply(order["conversation_id"], "睡前喝点温水。")
+    async with visit(chrome, product, trace) as context:
+        line = await Line(context).lay()
+        page = await context.new_page()
+        await sign_in(page, product, phone)
+        await _ready(page)
+        devtools = await context.new_cdp_session(page)
+        manifest = await devtools.send("Page.getAppManifest")
+        assert (manifest["errors"], manifest["url"]) == ([], f"{product.base_url}/patient/manifest.webmanifest")
+        found = await devtools.send("Page.getInstallabilityErrors")
+        assert {each["errorId"] for each in found["installabilityErrors"]} <= {"in-incognito"}  # as all browsers of tests are
+        await page.goto("/patient/orders")
+        await expect(page.get_by_text("夜里咳嗽")).to_be_visible()
+        await open_chat(page, order)
+        await expect(page.get_by_text("睡前喝点温水。")).to_be_visible()
+        await line.cut()
+        await page.goto("/patient/orders")
+        await expect(page.get_by_role("status").filter(has_text=re.compile("网络已断开|连接中断"))).to_be_visible()
+        await page.get_by_role("link", name=re.compile("夜里咳嗽")).click()
+        await expect(page.get_by_text("睡前喝点温水。")).to_be_visible()
+        await page.goto("/patient/settings")  # a screen that was never opened before
+        await expect(page.get_by_role("switch", name="大字模式")).to_be_visible()
+        kept = await page.evaluate(_CACHED)
+        assert [url for url in kept if "/api/" in url or "/media/" in url] == []
