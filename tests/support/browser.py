@@ -34,6 +34,9 @@ _FONTS: Final = """<?xml version="1.0"?>
   <cachedir>{cache}</cachedir>
 </fontconfig>
 """
+PATIENCE_MS: Final = 60_000
+"""How long a browser may take to show what it will show: a busy machine is slow, not wrong."""
+
 PHONE: Final = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
 DESK: Final = {"viewport": {"width": 1280, "height": 800}}
 
@@ -63,7 +66,7 @@ async def browser(folder: Path) -> AsyncIterator[Browser]:
 async def visit(made: Browser, product: Product, trace: Path, **options: Any) -> AsyncIterator[BrowserContext]:
     """One person's browser, at the product. What happened is kept as a trace, to open in Playwright's viewer, when it fails."""
     context = await made.new_context(base_url=product.base_url, **{"locale": "zh-CN", **PHONE, **options})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     await context.tracing.start(screenshots=True, snapshots=True)
     try:
         yield context

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from tests.functional.conftest import product
-from tests.support.browser import BUILT, HOW_TO_GET_IT, browser, chromium
+from tests.support.browser import BUILT, HOW_TO_GET_IT, PATIENCE_MS, browser, chromium
 
 __all__ = ["product"]
 
@@ -15,8 +15,10 @@ TRACES = Path(__file__).parents[2] / "var" / "traces"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    expect.set_options(timeout=PATIENCE_MS)  # once for all: it is one setting of the whole process
     here = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in here:
+        item.add_marker(pytest.mark.timeout(300), append=True)  # after its own, if it has one
         if chromium() is None:
             item.add_marker(pytest.mark.skip(reason=HOW_TO_GET_IT))
         elif not (BUILT / "patient" / "index.html").is_file():

@@ -14,7 +14,6 @@ from tests.support.contract import Pair, World, new_phone, world_of
 from tests.support.patient_app import TWO_SECONDS, open_chat, pair_of, say, sign_in
 from tests.support.product import Product, start_product
 
-expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
 PICTURE = Path(__file__).parents[2] / "web" / "dist" / "patient" / "icon-192.png"
 
 
@@ -118,7 +117,7 @@ async def test_a_consult_without_an_answer_shows_how_the_money_comes_back(tmp_pa
             await sign_in(page, hurried, phone)
             order = await pair.paid()
             await page.goto(f"/patient/orders/{order['id']}")
-            await expect(page.get_by_text("没有在时间内回复")).to_be_visible(timeout=30_000)
+            await expect(page.get_by_text("没有在时间内回复")).to_be_visible()
             await expect(page.get_by_text("退款已到账")).to_be_visible()
             await expect(page.get_by_text("¥50 已按原路退回", exact=False)).to_be_visible()
             await page.goto("/patient/notices")

@@ -12,7 +12,6 @@ from tests.support.contract import World, new_phone, world_of
 from tests.support.patient_app import Line, open_chat, pair_of, say, sign_in
 from tests.support.product import Product
 
-expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
 PICTURE = Path(__file__).parents[2] / "web" / "dist" / "patient" / "icon-192.png"
 _CACHED = """async () => {
   const kept = (await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url));
@@ -57,7 +56,7 @@ async def test_what_is_written_without_a_network_is_kept_and_arrives_once(
             await expect(page.get_by_text(words)).to_be_visible()
         await expect(page.get_by_text("发送中…")).to_have_count(3)
         await line.mend()
-        await expect(page.get_by_text("已发送")).to_have_count(4, timeout=30_000)
+        await expect(page.get_by_text("已发送")).to_have_count(4)
     said = [entry["parts"] for entry in await pair.log(order["conversation_id"]) if entry["kind"] == "message"]
     assert [parts[0]["text"] for parts in said] == ["第一句", "第二句", "看图", "第三句"]
     assert [part["kind"] for part in said[2]] == ["text", "image"]
@@ -84,7 +83,7 @@ async def test_what_was_written_without_a_network_and_came_too_late_is_said_to_b
         await pair.doctor.post(f"/orders/{order['id']}/finish", {})
         await line.mend()
         unsent = page.get_by_role("alert").filter(has_text="没有发出：发送前问诊已经结束")
-        await expect(unsent).to_have_count(2, timeout=60_000)
+        await expect(unsent).to_have_count(2)
         await expect(page.get_by_label("输入消息")).to_have_count(0)
         await expect(page.get_by_text("医生结束了问诊").last).to_be_visible()
         await expect(page.get_by_role("button", name="重新发送")).to_have_count(0)  # it would be refused again

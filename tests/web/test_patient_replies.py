@@ -14,7 +14,6 @@ from tests.support.contract import Pair, World, new_phone, text, world_of
 from tests.support.patient_app import open_chat, pair_of, sign_in
 from tests.support.product import Product, start_product
 
-expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
 CANNED = "请注意休息，清淡饮食，如有不适请随时就诊。"
 
 

@@ -13,8 +13,6 @@ from tests.support.contract import Client, World, new_phone, world_of
 from tests.support.patient_app import sign_in
 from tests.support.product import Product
 
-expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
-
 
 @pytest.fixture
 async def world(product: Product) -> AsyncIterator[World]:
