@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -35,7 +36,13 @@ _LONGEST: Final = 17 * 1024 * 1024
 
 _BATCH: Final = 500
 _BATCH_BYTES: Final = 8 * 1024 * 1024
-_SNAPSHOT_GONE: Final = 239
+_SNAPSHOT_GONE: Final = frozenset({239, 246})
+"""`SnapshotTooOld`, `SnapshotUnavailable`."""
+
+_WINDOW: Final = "minSnapshotHistoryWindowInSeconds"
+_SAMPLE_BYTES: Final = 32 * 1024 * 1024
+_MARGIN: Final = 2.0
+"""Other work slows a copy down; a window of twice the time that it should take is asked for."""
 
 
 class BackupFailed(Exception):
@@ -50,24 +57,33 @@ class Contents:
     collections: int
     documents: int
     bytes: int
+    sha256: str
+    """Of the whole file, as `sha256sum` says it."""
 
 
 async def write_backup(database: Database, path: Path, now: datetime) -> Contents:
     """Write a backup of this instant. It appears under its name when it is whole and on the disk. Raises BackupFailed, OSError.
 
     All of it is read from one snapshot, which MongoDB keeps for five minutes unless it is told otherwise
-    (`minSnapshotHistoryWindowInSeconds`).
+    (`minSnapshotHistoryWindowInSeconds`). Whether that will do is looked at before it begins.
     """
     unfinished = _place(path)
+    size = await _require_window(database)
+    loop = asyncio.get_running_loop()
+    began, writer = loop.time(), _Writer()
     try:
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            made = await _write(database, _Writer(file), now)
+            writer.file = file
+            made = await _write(database, writer, now)
             file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
         unfinished.replace(path)
     except OperationFailure as error:
-        if error.code == _SNAPSHOT_GONE:
-            raise BackupFailed("MongoDB let the snapshot go: raise minSnapshotHistoryWindowInSeconds") from None
+        if error.code in _SNAPSHOT_GONE:
+            took = loop.time() - began
+            needed = took * max(1.0, size / max(writer.bytes, 1))
+            gone = f"MongoDB let the snapshot go after {took:.0f} s, with {writer.bytes} of some {size} bytes copied"
+            raise BackupFailed(f"{gone}; {_remedy(needed)}") from None
         raise
     finally:
         unfinished.unlink(missing_ok=True)
@@ -92,6 +108,41 @@ async def load_backup(database: Database, path: Path) -> Contents:
     return contents
 
 
+async def _require_window(database: Database) -> int:
+    """How many bytes there are to copy. Raises BackupFailed where MongoDB will not keep a snapshot for as long as it takes, by
+    a sample of the largest collection."""
+    names = await _names(database)
+    sizes = {name: int((await database.command("collStats", name))["size"]) for name in names}
+    size = sum(sizes.values())
+    try:
+        found = await database.client.admin.command({"getParameter": 1, _WINDOW: 1})
+    except OperationFailure:  # who may not ask will see
+        return size
+    loop = asyncio.get_running_loop()
+    began, read = loop.time(), 0
+    if sizes:
+        largest = _raw(database)[max(sizes, key=lambda name: sizes[name])]
+        async for document in largest.find({}, batch_size=_BATCH, comment=ALL_HOSPITALS):
+            read += len(document.raw)
+            if read > _SAMPLE_BYTES:
+                break
+    needed = (loop.time() - began) * max(1.0, size / max(read, 1))
+    if needed * _MARGIN > found[_WINDOW]:
+        raise BackupFailed(
+            f"some {size} bytes are more than MongoDB keeps a snapshot for ({found[_WINDOW]} s); {_remedy(needed)}"
+        )
+    return size
+
+
+def _remedy(needed: float) -> str:
+    """For a copy that takes so many seconds."""
+    window = ceil(needed * _MARGIN / 60) * 60
+    return (
+        f"it would take about {needed:.0f} s. On every member: db.adminCommand({{setParameter: 1, {_WINDOW}: {window}}}), "
+        "at once; for good in mongod.conf (setParameter). Or copy a secondary with mongodump --oplog"
+    )
+
+
 async def _write(database: Database, writer: "_Writer", now: datetime) -> Contents:
     names = await _names(database)
     writer.put(_HEAD, bson.encode({"format": FORMAT, "made_at": now.isoformat(), "collections": names}))
@@ -106,7 +157,7 @@ async def _write(database: Database, writer: "_Writer", now: datetime) -> Conten
     documents = writer.documents
     writer.put(_END, bson.encode({"documents": documents, "sha256": writer.sum()}))
     await asyncio.to_thread(writer.flush)
-    return Contents(now.isoformat(), len(names), documents, writer.bytes)
+    return Contents(now.isoformat(), len(names), documents, writer.bytes, writer.sum().hex())
 
 
 def _raw(database: Database) -> AsyncDatabase[RawBSONDocument]:
@@ -137,8 +188,8 @@ def _place(path: Path) -> Path:
 class _Writer:
     """Gathers records, and what their sum is."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self) -> None:
+        self.file: BinaryIO | None = None
         self._sum = hashlib.sha256()
         self._waiting: list[bytes] = []
         self.waiting = self.bytes = self.documents = 0
@@ -156,7 +207,8 @@ class _Writer:
         return self._sum.digest()
 
     def flush(self) -> None:
-        self._file.write(b"".join(self._waiting))
+        assert self.file is not None, "it was opened"
+        self.file.write(b"".join(self._waiting))
         self._waiting.clear()
         self.waiting = 0
 
@@ -192,7 +244,7 @@ class _Reader:
             previous = kind
         if not ended:
             raise self._damaged()
-        return Contents(made_at, collections, documents, size)
+        return Contents(made_at, collections, documents, size, total.hexdigest())
 
     def batches(self) -> Iterator[tuple[str, list[RawBSONDocument]]]:
         """Documents of one collection, so many at once. The file was checked."""

@@ -3,21 +3,23 @@
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from getpass import getuser
 from pathlib import Path
+from socket import gethostname
 from typing import Final
 
 import orjson
 from pydantic import SecretStr
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from admin_console.domain.traces import MAX_PICTURE_BYTES, TracedView
 from ehr_view.domain.access import view_text
-from server.app.backup import BackupFailed, load_backup, write_backup
+from server.app.backup import BackupFailed, Contents, load_backup, write_backup
 from server.app.embedded import databases
 from server.app.hl7 import failed_lines, retry_lines
 from server.app.migrations import is_current, migrate, raise_epoch
@@ -25,6 +27,7 @@ from server.app.schemas import schema_files
 from server.app.settings import Settings
 from server.app.wiring import Addresses, Product, product
 from server.kernel.actor import PLATFORM, system_actor
+from server.kernel.audit import AuditLog, AuditRow, audit_row
 from server.kernel.clock import SystemClock
 from server.kernel.errors import DomainError
 from server.kernel.money import yuan_text
@@ -35,6 +38,11 @@ _CHINA: Final = timezone(timedelta(hours=8))
 _TRANSACTIONS: Final = "transactionLifetimeLimitSeconds"
 _LONGEST_TRANSACTION_SECONDS: Final = 10
 _MOST_PRINTED: Final = 1_000
+_LONGEST_PLACE: Final = 200
+
+BACKUP_BEGAN: Final = "app.backup_began"
+BACKUP_MADE: Final = "app.backup_made"
+RESTORED: Final = "app.database_restored"
 
 _out = Console(highlight=False, soft_wrap=True)
 
@@ -103,34 +111,47 @@ def _warnings(settings: Settings) -> list[str]:
 
 
 async def make_backup(settings: Settings, file: Path) -> int:
-    """All that the database holds, from one instant."""
+    """All that the database holds, from one instant. That it begins, and what came of it, are rows of the audit: whoever has
+    the file and the key can read everything."""
     async with databases(settings) as found:
         client = connect(found.mongo_url)
+        audit, made = AuditLog(database(client)), None
         try:
+            await audit.record(_operators_row(BACKUP_BEGAN, file.name, file))
             made = await write_backup(database(client), file, SystemClock().now())
+            await audit.record(_operators_row(BACKUP_MADE, f"sha256:{made.sha256}:{made.bytes}", file))
         except (BackupFailed, OSError) as failure:
-            _out.print(f"[red]no backup[/] {failure}")
+            _out.print(f"[red]no backup[/] {escape(str(failure))}")
+            return 1
+        except (DomainError, PyMongoError) as failure:
+            left = "no backup" if made is None else f"{file} is whole, but the audit does not know it"
+            _out.print(f"[red]{escape(left)}[/] MongoDB failed on the way ({type(failure).__name__}): try again")
             return 1
         finally:
+            await audit.close()
             await client.close()
     _out.print(f"{file}: {made.documents} documents of {made.collections} collections, {made.bytes} bytes, of {made.made_at}")
+    _out.print(f"sha256 {made.sha256}")
     _out.print(f"keep the master key ({settings.key_file}) apart from it: one is nothing without the other")
     return 0
 
 
 async def finish_restore(settings: Settings, file: Path | None = None) -> int:
-    """Make a restored database known as one: to devices by the epoch, to the follower by forgetting its place. With a file, it
-    is restored from there first."""
-    if file is not None and not await _load(settings, file):
+    """Make a restored database known as one: to devices by the epoch, to the follower by forgetting its place, to auditors by a
+    row. With a file, it is restored from there first."""
+    loaded = None if file is None else await _load(settings, file)
+    if file is not None and loaded is None:
         return 1
     async with _product(settings) as made:
         epoch = await raise_epoch(made.database, made.clock.now())
         await made.follower.forget()
+        subject = "elsewhere" if loaded is None else f"sha256:{loaded.sha256}:{loaded.bytes}"
+        await made.audit.record(_operators_row(RESTORED, subject, file))
     _out.print(f"epoch {epoch}: devices fetch anew, and every conversation is compared with what was made from it")
     return 0
 
 
-async def _load(settings: Settings, file: Path) -> bool:
+async def _load(settings: Settings, file: Path) -> Contents | None:
     """Into an empty database, indexes included."""
     async with databases(settings) as found:
         client = connect(found.mongo_url)
@@ -138,12 +159,19 @@ async def _load(settings: Settings, file: Path) -> bool:
             loaded = await load_backup(database(client), file)
             await migrate(database(client))
         except (BackupFailed, OSError) as failure:
-            _out.print(f"[red]nothing restored[/] {failure}")
-            return False
+            _out.print(f"[red]nothing restored[/] {escape(str(failure))}")
+            return None
         finally:
             await client.close()
     _out.print(f"{loaded.documents} documents of {loaded.collections} collections, of {loaded.made_at}")
-    return True
+    return loaded
+
+
+def _operators_row(action: str, subject: str, file: Path | None) -> AuditRow:
+    """Who of this machine did it, and where."""
+    place = gethostname() if file is None else f"{gethostname()}:{file.absolute()}"
+    actor = replace(system_actor(PLATFORM, name=f"operator:{getuser()}"), address=place[-_LONGEST_PLACE:])
+    return audit_row(actor, action, subject=subject[-_LONGEST_PLACE:], at=SystemClock().now())
 
 
 async def verify_money(settings: Settings) -> int:

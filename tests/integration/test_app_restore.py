@@ -1,20 +1,27 @@
 """Backups, and what a restored database must say of itself."""
 
 import asyncio
+import getpass
+import hashlib
 import itertools
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import bson
 import pytest
+from pydantic import SecretStr
 
 from server.app.backup import BackupFailed, load_backup, write_backup
+from server.app.commands import make_backup
 from server.app.migrations import find_epoch, raise_epoch
+from server.app.settings import Settings
 from server.kernel.ids import new_id
 from server.kernel.mongo import ALL_HOSPITALS, Database, Document, connect
 from server.kernel.mongo import database as open_database
+from tests.support.faulty_mongo import FaultyMongo, faults_of, faulty_mongo
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
@@ -77,6 +84,7 @@ async def test_a_backup_put_into_an_empty_database_is_the_same_database(
     made = await write_backup(full, file, NOW)
     await full["things"].delete_many({"hospital_id": "default"})
     assert (made.collections, made.documents, made.bytes) == (3, 1_201, file.stat().st_size)
+    assert made.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert file.stat().st_mode & 0o777 == 0o600
     assert await load_backup(empty, file) == made
     restored = await _all(empty)
@@ -143,3 +151,70 @@ async def test_nothing_is_restored_over_what_is_there_and_no_backup_is_overwritt
     with pytest.raises(BackupFailed, match="exists"):
         await write_backup(full, file, NOW)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["yunzhen.backup"]
+
+
+@pytest.fixture(scope="module")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyMongo]:
+    with faulty_mongo(tmp_path_factory.mktemp("mongod")) as running:
+        yield running
+
+
+def _settings(url: str, folder: Path) -> Settings:
+    return Settings(mongo_url=SecretStr(url), redis_url=SecretStr("redis://127.0.0.1:1/0"), data_dir=folder)
+
+
+async def _rows(database: Database) -> list[tuple[str, str, str | None, str]]:
+    rows = await database["audit"].find({"hospital_id": "platform"}, sort=[("at", 1), ("_id", 1)]).to_list()
+    assert {row["account_id"] for row in rows} == {f"operator:{getpass.getuser()}"}
+    return [(row["action"], row["subject"], row["address"], row["outcome"]) for row in rows]
+
+
+async def test_who_made_a_backup_where_and_what_it_is_stands_in_the_audit(
+    mongod: FaultyMongo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with _own_database(mongod.url) as full:
+        await _filled(full)
+        url = mongod.url.replace("/?", f"/{full.name}?")
+        file = tmp_path / "yunzhen.backup"
+        assert await make_backup(_settings(url, tmp_path), file) == 0
+        digest, place = hashlib.sha256(file.read_bytes()).hexdigest(), f"{socket.gethostname()}:{file}"[-200:]
+        assert f"sha256 {digest}" in capsys.readouterr().out
+        made = ("app.backup_made", f"sha256:{digest}:{file.stat().st_size}", place, "ok")
+        assert await _rows(full) == [("app.backup_began", "yunzhen.backup", place, "ok"), made]
+        assert await make_backup(_settings(url, tmp_path), file) == 1
+        assert [row[0] for row in await _rows(full)] == ["app.backup_began", "app.backup_made", "app.backup_began"]
+
+
+async def test_without_an_audit_there_is_no_backup(mongod: FaultyMongo, tmp_path: Path) -> None:
+    async with _own_database(mongod.url) as full:
+        await full.create_collection("audit", validator={"never": True})
+        url = mongod.url.replace("/?", f"/{full.name}?")
+        assert await make_backup(_settings(url, tmp_path), tmp_path / "yunzhen.backup") == 1
+    assert not (tmp_path / "yunzhen.backup").exists()
+
+
+async def test_a_snapshot_that_will_be_gone_before_the_end_is_said_before_the_beginning(
+    mongod: FaultyMongo, tmp_path: Path
+) -> None:
+    file = tmp_path / "yunzhen.backup"
+    async with _own_database(mongod.url) as full:
+        await _filled(full)
+        window = {"setParameter": 1, "minSnapshotHistoryWindowInSeconds": 0}
+        await full.client.admin.command(window)
+        with pytest.raises(BackupFailed, match=r"\(0 s\); it would take .* minSnapshotHistoryWindowInSeconds: 60"):
+            await write_backup(full, file, NOW)
+        await full.client.admin.command({**window, "minSnapshotHistoryWindowInSeconds": 300})
+        await write_backup(full, file, NOW)
+
+
+@pytest.mark.parametrize("code", [239, 246])
+async def test_a_snapshot_that_goes_on_the_way_leaves_no_file_and_says_what_to_set(
+    mongod: FaultyMongo, tmp_path: Path, code: int
+) -> None:
+    async with _own_database(mongod.url) as full, faults_of(mongod.url) as faults:
+        await _filled(full)
+        await faults.sometimes(1.0, failCommands=["getMore"], errorCode=code, namespace=f"{full.name}.things")
+        with pytest.raises(BackupFailed, match=r"let the snapshot go after .* bytes copied; it would take .* minSnapshotHist"):
+            await write_backup(full, tmp_path / "yunzhen.backup", NOW)
+        await faults.none()
+    assert list(tmp_path.iterdir()) == []
