@@ -13,7 +13,7 @@ function order(id: string, more: Partial<Order> = {}): Order {
     patient: { id: "p", name: "李小明", sex: "male", age: 40 }, complaint: "胸闷", image_ids: [], fee_fen: 1000, refunded_fen: 0,
     replies: { limit: 3, used: 0, gifted: 0 }, conversation_id: `c-${id}`, created_at: "2026-11-22T08:00:00.000Z",
     paid_at: "2026-11-22T08:00:00.000Z", deadline_at: "2026-11-24T08:00:00.000Z", closed_at: null, close_reason: null, rating: null,
-    unpaid_until: "2026-11-22T08:30:00.000Z", record_access: true, quick: null, version: 1, ...more,
+    unpaid_until: "2026-11-22T08:30:00.000Z", record_access: true, quick: null, after_sales: null, version: 1, ...more,
   };
 }
 

@@ -13,14 +13,14 @@ import { closeKey } from "./Order";
 
 const ICONS: Partial<Record<Notice["kind"], IconName>> = {
   replied: "chat", replies_gifted: "gift", refunded: "card", order_closed: "check", order_reopened: "retry", time_left: "clock",
-  referral_accepted: "doctor", order_referred: "doctor", order_taken: "doctor", order_returned: "retry", reply_flagged: "alert", critical_value: "alert",
+  referral_accepted: "doctor", order_referred: "doctor", order_taken: "doctor", order_returned: "retry", after_sales_decided: "card", reply_flagged: "alert", critical_value: "alert",
 };
 const OWN: readonly Notice["kind"][] = [
   "replied", "replies_gifted", "order_closed", "order_reopened", "refunded", "referral_accepted", "order_referred", "reply_flagged",
-  "order_taken", "order_returned",
+  "order_taken", "order_returned", "after_sales_decided",
 ];
 /** What these tell of is on the order's page; all else is said in the chat. */
-const ON_ORDER: readonly Notice["kind"][] = ["refunded", "order_closed", "referral_accepted", "reply_flagged"];
+const ON_ORDER: readonly Notice["kind"][] = ["refunded", "order_closed", "referral_accepted", "reply_flagged", "after_sales_decided"];
 
 export default function Notices(): ReactNode {
   const t = useT();

@@ -361,6 +361,8 @@ export const en: Record<keyof typeof zh, string> = {
   "notice.order_taken.text": "A doctor of the department took your quick consult. Please wait for the reply.",
   "notice.order_returned": "Another doctor will take it",
   "notice.order_returned.text": "The doctor could not take it; another one of the department will.",
+  "notice.after_sales_decided": "After-sales decided",
+  "notice.after_sales_decided.text": "There is an answer to what you asked for. It stands with your order.",
   "chat.opened.note": "The doctor may reply {replies} times. You can add to your question at any time.",
   "chat.ended": "The consult has ended",
   "chat.sentAt": "Sent {at}",

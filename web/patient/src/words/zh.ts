@@ -360,6 +360,8 @@ export const zh = {
   "notice.order_taken.text": "已有医生接受了您的极速咨询，请等待回复。",
   "notice.order_returned": "正在重新安排医生",
   "notice.order_returned.text": "医生未能接诊，将由科室的其他医生接诊。",
+  "notice.after_sales_decided": "售后申请已处理",
+  "notice.after_sales_decided.text": "您的售后申请已有结果，请在订单中查看。",
   "chat.opened.note": "医生共可回复 {replies} 次。您可以随时补充说明，不计次数。",
   "chat.ended": "问诊已结束",
   "chat.sentAt": "发送于 {at}",
