@@ -105,6 +105,12 @@ def _warnings(settings: Settings) -> list[str]:
         found.append("payments go to the simulator (YZ_WECHATPAY_URL, YZ_WECHATPAY_CONFIG_FILE)")
     if settings.sms_url is None:
         found.append("SMS go to the simulator (YZ_SMS_URL, YZ_SMS_ACCESS_KEY_FILE)")
+    if settings.push_url is None:
+        found.append("pushes go to the simulator (YZ_PUSH_URL, YZ_PUSH_KEY_FILE)")
+    if settings.fhir_url is None:
+        found.append("records come from the simulated hospital (YZ_FHIR_URL, YZ_DICOMWEB_URL, YZ_HOSPITAL_TOKEN_FILE)")
+    if settings.web_push_contact.endswith("@localhost"):
+        found.append("browsers' push services are given nobody to write to (YZ_WEB_PUSH_CONTACT)")
     if not settings.public_url.startswith("https://"):
         found.append("the public address is not https (YZ_BASE_URL)")
     return found

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 from pymongo import AsyncMongoClient
@@ -13,6 +13,7 @@ from tests.chaos.clients import Consult, Phone, Said
 from tests.chaos.stage import Stage
 from tests.support.devices import Customer, GaveUp, Sent
 
+_PATIENCE_SECONDS: Final = 600.0
 COMMANDS = (("audit", "verify"), ("ledger", "verify"), ("check", "deadlines"))
 
 
@@ -91,7 +92,7 @@ async def check_consult(consult: Consult, fresh: Sequence[Phone]) -> list[str]:
         faults += [f"{name}: {fault}" for fault in difference(log, logs[2])]
     faults += [strange for said in consult.by.values() for strange in said.strange]
     if counted_replies(logs[2]):
-        await consult.customer.until(consult.order["id"], "completed", seconds=90)
+        await consult.customer.until(consult.order["id"], "completed", seconds=_PATIENCE_SECONDS)
         refunds = (await consult.customer.wallet(consult.prepay_id))["refunds"]
         return [*faults, *(["it was answered, and yet refunded"] if refunds else [])]
     return faults + await _refunded_once(Silent(consult.customer, consult.order, consult.prepay_id))
@@ -99,7 +100,7 @@ async def check_consult(consult: Consult, fresh: Sequence[Phone]) -> list[str]:
 
 async def _refunded_once(silent: Silent) -> list[str]:
     try:
-        done = await silent.customer.until(silent.order["id"], "refunded", seconds=60)
+        done = await silent.customer.until(silent.order["id"], "refunded", seconds=_PATIENCE_SECONDS)
     except GaveUp:
         now = await silent.customer.device.call("GET", f"/orders/{silent.order['id']}")
         return [f"not refunded: {now['status']}, paid at {now['paid_at']}, deadline {now['deadline_at']}"]
@@ -134,12 +135,17 @@ async def check_silent(orders: Sequence[Silent]) -> Check:
     return Check("every order that nobody answered was refunded in full, once", faults, f"{len(orders)} orders")
 
 
-def check_answers(phones: Sequence[Phone]) -> Check:
-    """What a client must never be told, whatever dies."""
-    faults = [f"internal error: {what}" for phone in phones for what in phone.internal]
+def check_answers(phones: Sequence[Phone], gave_up: Sequence[str]) -> Check:
+    """What a client must never be told, whatever dies; and that each was told something."""
+    faults = [f"not answered: {what}" for what in gave_up]
+    faults += [f"internal error: {what}" for phone in phones for what in phone.internal]
     faults += [f"a good token was refused: {what}" for phone in phones for what in phone.refused]
     slowest = max((phone.slowest for phone in phones), default=(0.0, ""))
-    return Check("nobody saw an internal error, or was signed out", faults, f"slowest answer {slowest[0]:.1f} s ({slowest[1]})")
+    return Check(
+        "everybody was answered; nobody saw an internal error, or was signed out",
+        faults,
+        f"slowest answer {slowest[0]:.1f} s ({slowest[1]})",
+    )
 
 
 async def check_proofs(stage: Stage) -> list[Check]:

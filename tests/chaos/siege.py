@@ -16,7 +16,7 @@ from tests.chaos.faults import Faults, NotDone
 from tests.chaos.plan import Step, rounds
 from tests.chaos.report import Done, Report
 from tests.chaos.stage import Stage, staged
-from tests.support.devices import Customer, customer
+from tests.support.devices import Customer, GaveUp, customer
 
 Say = Callable[[str], None]
 """Takes a line for whoever watches."""
@@ -42,6 +42,8 @@ class _People:
     pairs: list[_Pair]
     consults: list[Consult] = field(default_factory=list)
     silent: list[Silent] = field(default_factory=list)
+    gave_up: list[str] = field(default_factory=list)
+    """Who was not answered in all their patience, and why they think so."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def consult_on(self, number: int) -> None:
@@ -60,8 +62,12 @@ class _People:
                 name=name,
                 seed=f"{self.seed} {number} {turn}",
             )
-            self.consults.append(consult)
-            await consult.run()
+            try:
+                await consult.run()
+            except GaveUp as error:
+                self.gave_up.append(f"{name}: {error}")
+            else:
+                self.consults.append(consult)
 
     async def pay_in_vain(self) -> None:
         """Orders that nobody answers."""
@@ -69,8 +75,12 @@ class _People:
             if self.over.is_set():
                 return
             who = self.pairs[number % len(self.pairs)].customer
-            order = await who.order(f"silent-{self.seed}-{number}")
-            self.silent.append(Silent(who, order, await pay(who, order["id"], f"silent-{self.seed}-{number}")))
+            name = f"silent-{self.seed}-{number}"
+            try:
+                order = await who.order(name)
+                self.silent.append(Silent(who, order, await pay(who, order["id"], name)))
+            except GaveUp as error:
+                self.gave_up.append(f"{name}: {error}")
             await asyncio.sleep(_SILENT_SECONDS)
 
     async def end(self) -> None:
@@ -143,7 +153,7 @@ async def _check(http: aiohttp.ClientSession, stage: Stage, people: _People, rep
     report.checks.append(await check_consults(people.consults, fresh))
     report.checks.append(await check_silent(people.silent))
     newcomers = [phone for pair in fresh.values() for phone in pair]
-    report.checks.append(check_answers([*people.phones, *newcomers]))
+    report.checks.append(check_answers([*people.phones, *newcomers], people.gave_up))
     report.checks += await check_proofs(stage)
     report.checks.append(await check_members(stage))
     for phone in newcomers:

@@ -37,7 +37,7 @@ _SET: Final = "chaos"
 _MEMBER_DISK: Final = "256m"
 _CHECKPOINT_DISK: Final = "8m"
 _AGAIN_SECONDS: Final = 0.3
-_UP_SECONDS: Final = 240.0
+_UP_SECONDS: Final = 900.0
 _ASK_MS: Final = 3_000
 """Who does not answer so soon is taken for dead. A busy machine needs it."""
 

@@ -50,7 +50,7 @@ def render(folder: Path, hosts: Mapping[str, int], plain_port: int, tls_port: in
         ("listen 80;", f"listen 127.0.0.1:{plain_port};"),
         ("listen 443 ssl http2;", f"listen 127.0.0.1:{tls_port} ssl http2;"),
         ("/etc/nginx/tls/consult", f"{folder}/consult"),
-        ("/var/log/nginx/", f"{folder}/"),
+        ("/var/log/yunzhen/", f"{folder}/"),
     ):
         assert old in text, old
         text = text.replace(old, new)
@@ -80,7 +80,7 @@ class Nginx:
 
     @property
     def access_log(self) -> str:
-        return (self._folder / "yunzhen.log").read_text()
+        return (self._folder / "access.log").read_text()
 
     async def start(self) -> None:
         assert BINARY is not None
