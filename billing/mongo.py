@@ -111,7 +111,7 @@ class MongoPayments:
         try:
             await self._payments.insert_one(document)
         except DuplicateKeyError:
-            return _known_payment(await self._payments.find_one({"_id": payment.id}, comment=ALL_HOSPITALS) or document)
+            return payment_from(await self._payments.find_one({"_id": payment.id}, comment=ALL_HOSPITALS) or document)
         return payment
 
     async def find(self, payment_id: str) -> Payment | None:
@@ -122,7 +122,7 @@ class MongoPayments:
 
     async def list_of_order(self, order_id: str, hospital_id: str) -> list[Payment]:
         cursor = self._payments.find({"hospital_id": hospital_id, "order_id": order_id}).sort("_id", ASCENDING)
-        return [_known_payment(document) async for document in cursor]
+        return [payment_from(document) async for document in cursor]
 
     async def set_prepaid(self, payment: Payment, started: StartedPayment) -> bool:
         result = await self._payments.update_one(
@@ -166,7 +166,7 @@ class MongoPayments:
             .sort("next_query_at", ASCENDING)
             .limit(limit)
         )
-        return [_known_payment(document) async for document in cursor]
+        return [payment_from(document) async for document in cursor]
 
     async def claim_query(self, payment: Payment, until: datetime) -> bool:
         result = await self._payments.update_one(
@@ -191,7 +191,7 @@ class MongoPayments:
 
     async def list_refunds_of_order(self, order_id: str, hospital_id: str) -> list[Refund]:
         cursor = self._refunds.find({"hospital_id": hospital_id, "order_id": order_id}).sort("created_at", ASCENDING)
-        return [_known_refund(document) async for document in cursor]
+        return [refund_from(document) async for document in cursor]
 
     async def list_refunds(
         self, hospital_id: str, *, status: str | None, limit: int, after: tuple[datetime, str] | None
@@ -203,7 +203,7 @@ class MongoPayments:
             at, refund_id = after
             query["$or"] = [{"created_at": {"$lt": at}}, {"created_at": at, "_id": {"$lt": refund_id}}]
         cursor = self._refunds.find(query).sort([("created_at", DESCENDING), ("_id", DESCENDING)]).limit(limit)
-        return [_known_refund(document) async for document in cursor]
+        return [refund_from(document) async for document in cursor]
 
     async def save_refund(self, refund: Refund, event: Event | None) -> bool:
         result = await self._refunds.update_one(*_refund_update(refund, event))
@@ -228,7 +228,7 @@ class MongoPayments:
             .sort("next_try_at", ASCENDING)
             .limit(limit)
         )
-        return [_known_refund(document) async for document in cursor]
+        return [refund_from(document) async for document in cursor]
 
     async def claim_refund(self, refund: Refund, until: datetime) -> bool:
         result = await self._refunds.update_one(
@@ -253,7 +253,7 @@ class MongoPayments:
             batch: list[Payment] = []
             cursor = self._payments.find({}, session=session, comment=ALL_HOSPITALS).sort("_id", ASCENDING)
             async for document in cursor:
-                batch.append(_known_payment(document))
+                batch.append(payment_from(document))
                 payments += 1
                 if len(batch) == _VERIFY_BATCH:
                     attributed += await self._verify_batch(batch, session, faults)
@@ -366,7 +366,7 @@ def _payment_document(payment: Payment) -> Document:
 _PAYMENT_FIELDS: Final = frozenset(Payment.__dataclass_fields__) - {"id", "channel", "status"}
 
 
-def _known_payment(document: Document) -> Payment:
+def payment_from(document: Document) -> Payment:
     return Payment(
         id=document["_id"],
         channel=Channel(document["channel"]),
@@ -376,7 +376,7 @@ def _known_payment(document: Document) -> Payment:
 
 
 def _payment(document: Document | None) -> Payment | None:
-    return None if document is None else _known_payment(document)
+    return None if document is None else payment_from(document)
 
 
 _REFUND_FIELDS: Final = frozenset(Refund.__dataclass_fields__) - {"id", "status", "next_try_at", "former_numbers"}
@@ -393,7 +393,7 @@ def _refund_document(refund: Refund) -> Document:
     return document
 
 
-def _known_refund(document: Document) -> Refund:
+def refund_from(document: Document) -> Refund:
     return Refund(
         id=document["_id"],
         status=RefundStatus(document["status"]),
@@ -404,7 +404,7 @@ def _known_refund(document: Document) -> Refund:
 
 
 def _refund(document: Document | None) -> Refund | None:
-    return None if document is None else _known_refund(document)
+    return None if document is None else refund_from(document)
 
 
 def _refund_update(refund: Refund, event: Event | None) -> tuple[Document, Document]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import accounts.tasks
 import admin_console.tasks
+import billing.reconciliation.tasks
 import billing.tasks
 import im.push.tasks
 import media.tasks
@@ -16,7 +17,14 @@ from server.app.settings import Settings
 if TYPE_CHECKING:
     from celery import Celery
 
-EVERY = {**accounts.tasks.EVERY, **billing.tasks.EVERY, **media.tasks.EVERY, **im.push.tasks.EVERY, **admin_console.tasks.EVERY}
+EVERY = {
+    **accounts.tasks.EVERY,
+    **billing.tasks.EVERY,
+    **billing.reconciliation.tasks.EVERY,
+    **media.tasks.EVERY,
+    **im.push.tasks.EVERY,
+    **admin_console.tasks.EVERY,
+}
 
 
 def beat_until_stopped(settings: Settings) -> int:

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 
 import accounts.mongo
 import billing.mongo
+import billing.reconciliation.mongo
 import consult.mongo
 import ehr_view.critical.mongo
 import ehr_view.hl7.mongo
@@ -28,7 +29,7 @@ from server.kernel.mongo import Database, Indexes
 
 log = structlog.get_logger(__name__)
 
-SCHEMA: Final = 11
+SCHEMA: Final = 12
 """Raised with every change of an index or of stored documents."""
 
 META: Final = "meta"
@@ -45,6 +46,7 @@ _INDEXES: Final[Sequence[Indexes]] = (
     im.search.mongo.INDEXES,
     media.mongo.INDEXES,
     billing.mongo.INDEXES,
+    billing.reconciliation.mongo.INDEXES,
     consult.mongo.INDEXES,
     ehr_view.mongo.INDEXES,
     ehr_view.hl7.mongo.INDEXES,
@@ -56,6 +58,7 @@ OUTBOXES: Final[tuple[str, ...]] = (
     *accounts.mongo.OUTBOXES,
     *media.mongo.OUTBOXES,
     *billing.mongo.OUTBOXES,
+    *billing.reconciliation.mongo.OUTBOXES,
     *consult.mongo.OUTBOXES,
     *ehr_view.mongo.OUTBOXES,
     *ehr_view.critical.mongo.OUTBOXES,

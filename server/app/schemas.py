@@ -12,6 +12,7 @@ import admin_console.custody_http
 import admin_console.http
 import admin_console.search_http
 import billing.http
+import billing.reconciliation.http
 import consult.http
 import consult.http.quick
 import consult.http.referrals
@@ -59,6 +60,7 @@ def listed_routes() -> tuple[Route, ...]:
         *im.push.http.routes(*[_UNMADE] * 2),
         *ehr_view.critical.http.routes(_UNMADE),
         *billing.http.routes(*[_UNMADE] * 3),
+        *billing.reconciliation.http.routes(_UNMADE),
         *admin_console.http.routes(*[_UNMADE] * 8),
         *admin_console.search_http.routes(_UNMADE),
         *admin_console.custody_http.custody_routes(_UNMADE),

@@ -23,6 +23,11 @@ from billing.domain import Channel
 from billing.http import routes as billing_routes
 from billing.mongo import MongoPayments
 from billing.ports import Gateways
+from billing.reconciliation.http import routes as reconciliation_routes
+from billing.reconciliation.mongo import MongoBooks, MongoReconciliations
+from billing.reconciliation.service import ReconciliationService
+from billing.reconciliation.tasks import jobs as reconciliation_jobs
+from billing.reconciliation.wechatpay import WechatBills
 from billing.service.payments import PaymentService
 from billing.service.refunds import RefundService
 from billing.tasks import jobs as billing_jobs
@@ -185,6 +190,9 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
         books = MongoPayments(db)
         payments = PaymentService(books, gateways, trusted, relay, audit)
         refunds = RefundService(books, gateways, trusted, relay, audit, queue)
+        reconciliations = ReconciliationService(
+            WechatBills(wechat), MongoBooks(db), MongoReconciliations(db), trusted, relay, audit
+        )
 
         # the hospital
         hospital = hospital_of(settings)
@@ -343,6 +351,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 *favourite_routes(FavouriteService(MongoFavourites(db, keyring), history, audit, clock)),
                 *search_routes(search),
                 *billing_routes(payments, refunds, wechat),
+                *reconciliation_routes(reconciliations),
                 *supervision.routes,
             ),
             commands=(
@@ -352,6 +361,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             jobs=(
                 *doors.jobs,
                 *billing_jobs(payments, refunds),
+                *reconciliation_jobs(reconciliations),
                 *media_jobs(media),
                 *push.jobs,
                 *supervision.jobs,

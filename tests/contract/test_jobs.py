@@ -4,11 +4,13 @@ from unittest.mock import create_autospec
 
 import accounts.tasks
 import admin_console.tasks
+import billing.reconciliation.tasks
 import billing.tasks
 import im.push.tasks
 import media.tasks
 from accounts.service import CodeService, SessionService, TextService
 from admin_console.service.proofs import Proofs
+from billing.reconciliation.service import ReconciliationService
 from billing.service.payments import PaymentService
 from billing.service.refunds import SUBMIT, RefundService
 from im.push.service import PushService
@@ -20,6 +22,7 @@ def test_beat_asks_for_exactly_the_jobs_that_are_periodic() -> None:
     jobs = [
         *accounts.tasks.jobs(create_autospec(CodeService), create_autospec(SessionService), create_autospec(TextService)),
         *billing.tasks.jobs(create_autospec(PaymentService), create_autospec(RefundService)),
+        *billing.reconciliation.tasks.jobs(create_autospec(ReconciliationService)),
         *media.tasks.jobs(create_autospec(MediaService)),
         *admin_console.tasks.jobs(create_autospec(Proofs)),
         *im.push.tasks.jobs(create_autospec(PushService)),

@@ -92,6 +92,8 @@ ROLES = {
     "put_push_subscription": PATIENT_OR_DOCTOR,
     "put_reminder_policy": STAFF,
     "rate_order": PATIENT,
+    "list_reconciliations": STAFF,
+    "compare_bill": STAFF,
     "ask_after_sales": PATIENT,
     "get_after_sales": PATIENT,
     "list_after_sales": STAFF,

@@ -5,7 +5,7 @@ import base64
 import json
 import uuid
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import aiohttp
@@ -156,6 +156,7 @@ async def test_staff_sees_orders_figures_and_refunds(pair: Pair) -> None:
     order = await pair.paid()
     listed = (await staff.get(f"/admin/orders?doctor_id={pair.doctor_id}"))["items"]
     assert [(each["id"], each.keys()) for each in listed] == [(order["id"], ORDER_FIELDS)]
+    await (await pair.world.pair()).place()
     assert (await staff.get("/admin/orders?limit=1"))["next_cursor"] is not None
     await pair.patient.post(f"/orders/{order['id']}/cancel", {})
     await pair.until(order["id"], "refunded")
@@ -346,3 +347,24 @@ async def test_the_console_sees_the_board_a_dossier_and_what_came_of_a_verificat
     (await staff.ask("POST", f"/admin/hl7/{'0' * 32}/retry", {})).refused(404, "hl7.message_not_found")
     assert (await staff.get("/admin/hl7"))["items"] == []
     assert (await pair.doctor.ask("GET", "/admin/board")).status == 403
+
+
+async def test_a_days_bill_is_compared_with_the_books_and_listed(pair: Pair) -> None:
+    """Today's, which the gateway gives early when it is told to; the final comparison is tomorrow's."""
+    world, staff, finance = pair.world, await pair.world.staff(), await pair.world.staff(2)
+    order, path = await pair.paid(), "/admin/reconciliations"
+    await pair.patient.post(f"/orders/{order['id']}/cancel", {})
+    await pair.until(order["id"], "refunded")
+    today = f"{datetime.now(UTC).astimezone(timezone(timedelta(hours=8))):%Y-%m-%d}"
+    (await finance.ask("POST", path, {"day": today})).refused(409, "reconciliation.bill_not_ready")
+    await world.outside("PUT", "/wechatpay/faults", {"bills": "early", "count": 1})
+    done = await finance.post(path, {"day": today}, 201)
+    assert done["payments"]["count"] >= 1 and done["refunds"]["amount_fen"] >= order["fee_fen"]
+    assert [each for each in done["findings"] if each["order_id"] == order["id"]] == []
+    page = await staff.get(f"{path}?limit=100")
+    assert [each["day"] for each in page["items"] if each["reconciliation_id"] == done["reconciliation_id"]] == [today]
+    for bad in ({}, {"day": "2026-13-01"}, {"day": "9999-01-01"}, {"day": 5}, {"day": today, "more": 1}):
+        (await finance.ask("POST", path, bad)).refused(422, "request.invalid")
+    for who in (pair.patient, pair.doctor, await world.staff(4)):
+        (await who.ask("GET", path)).refused(403, "request.forbidden")
+        (await who.ask("POST", path, {"day": today})).refused(403, "request.forbidden")

@@ -1,0 +1,1 @@
+"""Each day's bill of the gateway, compared with our books line by line."""
