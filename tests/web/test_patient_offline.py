@@ -44,7 +44,6 @@ async def test_what_is_written_without_a_network_is_kept_and_arrives_once(
         await open_chat(page, order)
         await say(page, "第一句")
         await expect(page.get_by_text("已发送")).to_have_count(1)
-        await page.wait_for_timeout(2_000)  # what is shown is put aside for reading offline a moment later
         await line.cut()
         await say(page, "第二句")
         await page.get_by_test_id("picture-input").set_input_files(PICTURE)

@@ -1,5 +1,6 @@
 /** Lists and orders of one's own as they were last seen, for reading offline: kept by account in IndexedDB, gone on signing out. */
 import { useRuntime, useSession } from "@yunzhen/shared";
+import { Coalesced, onLeaving } from "@yunzhen/shared/coalesced";
 import { type DehydratedState, type Query, dehydrate, hydrate, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 
@@ -25,14 +26,14 @@ export function useOfflineCopies(): boolean {
       if (kept !== undefined) hydrate(queries, kept);
     };
     void restore().catch(() => undefined).finally(() => setRestored(true));
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    const copies = new Coalesced((name) => void store.note(account, name, dehydrate(queries, { shouldDehydrateQuery: isKept })).catch(() => undefined), PAUSE_MS);
+    const stay = onLeaving(() => copies.flush());
     const stop = queries.getQueryCache().subscribe(({ type }) => {
-      if (type !== "updated") return;
-      clearTimeout(timer);
-      timer = setTimeout(() => void store.note(account, "queries", dehydrate(queries, { shouldDehydrateQuery: isKept })).catch(() => undefined), PAUSE_MS);
+      if (type === "updated") copies.ask("queries");
     });
     return () => {
-      clearTimeout(timer);
+      copies.drop();
+      stay();
       stop();
     };
   }, [account, queries, store]);

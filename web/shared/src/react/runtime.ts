@@ -4,6 +4,7 @@ import { Api } from "../api/client";
 import { type Account, type Role, SessionHolder } from "../api/session";
 import { ServerClock } from "../socket/clock";
 import type { Message } from "../socket/conversation";
+import { onLeaving } from "../coalesced";
 import { Realtime } from "../socket/realtime";
 import { socketIoWire } from "../socket/wire";
 import { DeviceStore, deviceId, remember } from "../store";
@@ -27,6 +28,7 @@ export class Runtime {
   readonly queries: QueryClient;
   readonly store: DeviceStore;
   private live: Realtime | null = null;
+  private stay: () => void = () => undefined;
 
   constructor(readonly options: RuntimeOptions) {
     const hint = `${options.app}.in`;
@@ -61,6 +63,7 @@ export class Runtime {
     if (state.status === "in" && this.live === null && this.options.role !== "staff") this.live = this.start(state.account.account_id);
     if (state.status === "in") void this.remember(state.account);
     if (state.status !== "out") return;
+    this.stay();
     this.live?.stop();
     this.live = null;
     this.queries.clear();
@@ -97,6 +100,7 @@ export class Runtime {
       if (live.isConnected() && !was) void this.queries.invalidateQueries(); // what happened while away
       was = live.isConnected();
     });
+    this.stay = onLeaving(() => live.flush());
     live.start();
     return live;
   }

@@ -2,6 +2,7 @@
  * The live side of a signed-in account: conversations that are always whole, and what was written here and is not stored yet. Free of any
  * framework; `react/` subscribes to it. Live events are hints: whenever a number is missing, `conversation.sync` says what it was.
  */
+import { Coalesced } from "../coalesced";
 import type { ServerClock } from "./clock";
 import {
   type Log,
@@ -49,7 +50,8 @@ export class Realtime {
   private epoch: number | null = null;
   private connected = false;
   private stopped = false;
-  private readonly keeping = new Set<string>();
+  /** For reading offline: a long history is not copied with every page of it. */
+  private readonly kept = new Coalesced((id) => void this.options.logs?.write(this.log(id)).catch(() => undefined), KEEP_MS);
 
   constructor(private readonly options: RealtimeOptions) {
     const { accountId, wire } = options;
@@ -72,8 +74,14 @@ export class Realtime {
     this.options.wire.connect();
   }
 
+  /** Put aside at once what waits to be: the page may be over. */
+  flush(): void {
+    this.kept.flush();
+  }
+
   stop(): void {
     this.stopped = true;
+    this.kept.drop(); // whoever signed out leaves nothing behind
     this.outbox.setOnline(false);
     this.options.wire.disconnect();
   }
@@ -249,18 +257,7 @@ export class Realtime {
   private put(log: Log): void {
     this.logs.set(log.conversationId, log);
     this.changed(log.conversationId);
-    if (log.seq > 0) this.keep(log.conversationId);
-  }
-
-  /** Put aside for reading offline, what comes close together at once: a long history is not copied with every page of it. */
-  private keep(id: string): void {
-    const { logs } = this.options;
-    if (logs === undefined || this.keeping.has(id)) return;
-    this.keeping.add(id);
-    setTimeout(() => {
-      this.keeping.delete(id);
-      if (!this.stopped) logs.write(this.log(id)).catch(() => undefined); // whoever signed out leaves nothing behind
-    }, KEEP_MS);
+    if (log.seq > 0 && this.options.logs !== undefined && !this.stopped) this.kept.ask(log.conversationId);
   }
 
   private someoneTypes(id: string, accountId: string): void {
