@@ -39,7 +39,7 @@ def build_app(config: SimulatorConfig, clock: Clock | None = None) -> web.Applic
     gateway = Gateway(keys, store, clock, schedule, faults, notifier, refund_delay=config.refund_delay)
     sms = SmsProvider(ensure_sms_keys(config.data_dir), store, clock, late_seconds=config.late_seconds)
     push = PushProvider(ensure_push_keys(config.data_dir), store, clock, late_seconds=config.late_seconds)
-    web_push = WebPushService(store, push.arrived)
+    web_push = WebPushService(store, clock, push.arrived)
     hospital = Hospital(store, clock, late_seconds=config.late_seconds, hl7_port=config.hl7_port)
 
     async def run(app: web.Application) -> AsyncIterator[None]:

@@ -29,6 +29,9 @@ WORTH: Final = timedelta(hours=72)
 
 MOST_TRIES: Final = 8
 _FIRST_PAUSE: Final = timedelta(seconds=5)
+LONGEST_REST: Final = timedelta(hours=1)
+"""A push service that asks for more than this is asked again all the same."""
+
 MESSAGE: Final = "message"
 TITLE: Final = "云诊"
 ONE_MESSAGE: Final = "您有一条新消息，请查看。"
@@ -179,11 +182,11 @@ def plan_pushes(subscription: Subscription, rows: Sequence[Row], known: Known, n
     return Plan(tuple(pushes), (), tuple(dropped))
 
 
-def next_try(row: Row, now: datetime) -> datetime | None:
-    """When to try again what the provider did not take; None: given up."""
+def next_try(row: Row, now: datetime, rest: timedelta = timedelta()) -> datetime | None:
+    """When to try again what the provider did not take, never before `rest` is over; None: given up."""
     if row.tries + 1 >= MOST_TRIES:
         return None
-    return now + _FIRST_PAUSE * (1 << row.tries)
+    return now + max(_FIRST_PAUSE * (1 << row.tries), rest)
 
 
 def _single(row: Row, badge: int) -> Push:

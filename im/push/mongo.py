@@ -131,8 +131,8 @@ class MongoSubscriptions:
         )
         return await self._open(document)
 
-    async def release(self, subscription_id: str, *, pushed_at: datetime | None) -> None:
-        values: Document = {"claimed_until": None}
+    async def release(self, subscription_id: str, *, pushed_at: datetime | None, resting_until: datetime | None = None) -> None:
+        values: Document = {"claimed_until": resting_until}
         if pushed_at is not None:
             values["pushed_at"] = pushed_at
         await self._subscriptions.update_one({"_id": subscription_id}, {"$set": values}, comment=ALL_HOSPITALS)

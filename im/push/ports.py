@@ -1,7 +1,8 @@
 """What pushing needs from the outside."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -19,10 +20,18 @@ class Taken(StrEnum):
     LATER = "later"
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a push. `retry_after`: how long the provider wants nothing more for this device, where it said so."""
+
+    taken: Taken
+    retry_after: timedelta | None = None
+
+
 class Provider(Protocol):
     """Never raises for what the network does."""
 
-    async def push(self, subscription: Subscription, push: Push) -> Taken: ...
+    async def push(self, subscription: Subscription, push: Push) -> Answer: ...
 
 
 class MarkReader(Protocol):
@@ -70,7 +79,9 @@ class SubscriptionRepository(Protocol):
         """For one worker at a time."""
         ...
 
-    async def release(self, subscription_id: str, *, pushed_at: datetime | None) -> None: ...
+    async def release(self, subscription_id: str, *, pushed_at: datetime | None, resting_until: datetime | None = None) -> None:
+        """`resting_until`: nobody claims it before."""
+        ...
 
 
 class RowRepository(Protocol):

@@ -8,7 +8,8 @@ token (RFC 8292, VAPID); both by pywebpush and py_vapid, the request by our own 
 import asyncio
 import base64
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import aiohttp
@@ -20,7 +21,7 @@ from py_vapid import Vapid02
 from yarl import URL
 
 from im.push.domain import Push, Subscription
-from im.push.ports import Taken
+from im.push.ports import Answer, Taken
 from server.kernel.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, sock_connect=3)
 _TOKEN_LIFE: Final = timedelta(hours=12)
 _UNKNOWN_AUDIENCE: Final = 1011
+_MOST_DIGITS: Final = 9
 _FAILURES: Final = (aiohttp.ClientError, TimeoutError, OSError)
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Of the curve P-256."""
@@ -53,7 +55,7 @@ class AppPush:
         self._url = URL(config.url.rstrip("/") + "/v3/push")
         self._authorization = aiohttp.encode_basic_auth(config.app_key, config.master_secret)
 
-    async def push(self, subscription: Subscription, push: Push) -> Taken:
+    async def push(self, subscription: Subscription, push: Push) -> Answer:
         extras = _extras(push)
         body = {
             "platform": "all",
@@ -79,12 +81,12 @@ class AppPush:
                     status, raw = answer.status, await answer.content.read(4_096)
         except _FAILURES as error:
             log.info("push.no_answer", error=type(error).__name__)
-            return Taken.LATER
+            return Answer(Taken.LATER)
         if status == 200:
-            return Taken.ACCEPTED
+            return Answer(Taken.ACCEPTED)
         if status == 429 or status >= 500:
-            return Taken.LATER
-        return Taken.GONE if _error_code(raw) == _UNKNOWN_AUDIENCE else Taken.REFUSED
+            return Answer(Taken.LATER)
+        return Answer(Taken.GONE if _error_code(raw) == _UNKNOWN_AUDIENCE else Taken.REFUSED)
 
 
 class WebPush:
@@ -102,15 +104,15 @@ class WebPush:
         self.public_key = base64.urlsafe_b64encode(point).decode().rstrip("=")
         """As `applicationServerKey` takes it."""
 
-    async def push(self, subscription: Subscription, push: Push) -> Taken:
+    async def push(self, subscription: Subscription, push: Push) -> Answer:
         url = URL(subscription.address, encoded=True)
         content = {"id": push.id, "title": push.title, "text": push.text, "badge": push.badge, "collapse": push.collapse}
         body = self._encrypt(subscription, orjson.dumps(content | {"extras": _extras(push)}))
         if body is None:
-            return Taken.GONE
-        claims = {
+            return Answer(Taken.GONE)
+        claims: dict[str, Any] = {
             "aud": str(url.origin()),
-            "exp": str(self._clock.now_ms() // 1_000 + int(_TOKEN_LIFE.total_seconds())),
+            "exp": self._clock.now_ms() // 1_000 + int(_TOKEN_LIFE.total_seconds()),  # a number: strict services refuse text
             "sub": self._contact,
         }
         headers = {
@@ -124,10 +126,24 @@ class WebPush:
         try:
             async with asyncio.timeout(_TIMEOUT.total):
                 async with self._http.post(url, data=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False) as answer:
-                    return _web_taken(answer.status)
+                    return self._answer_of(answer)
         except _FAILURES as error:
             log.info("push.no_answer", error=type(error).__name__)
-            return Taken.LATER
+            return Answer(Taken.LATER)
+
+    def _answer_of(self, answer: aiohttp.ClientResponse) -> Answer:
+        taken = _web_taken(answer.status)
+        return Answer(taken, self._rest(answer.headers.get("Retry-After", "")) if taken is Taken.LATER else None)
+
+    def _rest(self, text: str) -> timedelta | None:
+        """`Retry-After`: seconds, or an instant (RFC 9110). None where it is neither."""
+        if text.isascii() and text.isdigit():
+            return timedelta(seconds=int(text[:_MOST_DIGITS]))
+        try:
+            at = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        return max(timedelta(), (at if at.tzinfo else at.replace(tzinfo=UTC)) - self._clock.now())
 
     @staticmethod
     def _encrypt(subscription: Subscription, content: bytes) -> bytes | None:

@@ -11,6 +11,7 @@ import structlog
 from im.domain import Receipt
 from im.push.domain import (
     GRACE,
+    LONGEST_REST,
     WORTH,
     Channel,
     Known,
@@ -25,7 +26,7 @@ from im.push.domain import (
     row_id_of,
     subscription_id_of,
 )
-from im.push.ports import MarkReader, OpenConversations, Provider, RowRepository, SubscriptionRepository, Taken
+from im.push.ports import Answer, MarkReader, OpenConversations, Provider, RowRepository, SubscriptionRepository, Taken
 from server.kernel.actor import Actor, Role
 from server.kernel.audit import Audit, audit_row
 from server.kernel.clock import Clock
@@ -44,6 +45,14 @@ _AT_ONCE: Final = 10
 _BADGE_CONVERSATIONS: Final = 50
 _KEEP: Final = timedelta(days=7)
 """Longer than an occasion is worth a push, so that one that is told again finds its row."""
+
+
+@dataclass(slots=True)
+class _Done:
+    """How many pushes left, and for how long the provider then wanted no more for this device."""
+
+    pushed: int = 0
+    rest: timedelta = timedelta()
 
 
 @dataclass(slots=True)
@@ -145,14 +154,16 @@ class PushService:
         subscription = await self.subscriptions.claim(subscription_id, now=now, until=now + _LEASE)
         if subscription is None:
             return 0
-        pushed = 0
+        done = _Done()
         try:
             rows = await self.rows.list_due(subscription_id, now, _ROWS_AT_ONCE)
             plan = plan_pushes(subscription, rows, await self._known(subscription, rows), now)
-            pushed = await self._carry_out(subscription, plan)
+            await self._carry_out(subscription, plan, done)
         finally:
-            await self.subscriptions.release(subscription_id, pushed_at=now if pushed else None)
-        return pushed
+            await self.subscriptions.release(
+                subscription_id, pushed_at=now if done.pushed else None, resting_until=now + done.rest if done.rest else None
+            )
+        return done.pushed
 
     async def sweep(self) -> int:
         """Send whatever is due for anyone: what a lost hint left, what is tried again, what waited."""
@@ -172,22 +183,21 @@ class PushService:
     async def tidy(self) -> None:
         await self.rows.tidy(self.clock.now() - _KEEP)
 
-    async def _carry_out(self, subscription: Subscription, plan: Plan) -> int:
+    async def _carry_out(self, subscription: Subscription, plan: Plan, done: _Done) -> None:
         await self.rows.finish(plan.dropped, RowState.DROPPED)
         for row, due_at in plan.later:
             await self.rows.postpone(row, due_at, looked_at=self.clock.now())
-        pushed = 0
         for push, rows in plan.pushes:
-            taken = await self.providers[subscription.channel].push(subscription, push)
-            log.info("push.tried", push_id=push.id, subscription_id=subscription.id, taken=taken.value, rows=len(rows))
-            pushed += taken is Taken.ACCEPTED
-            if not await self._settle(subscription, rows, taken):
+            answer = await self.providers[subscription.channel].push(subscription, push)
+            log.info("push.tried", push_id=push.id, subscription_id=subscription.id, taken=answer.taken.value, rows=len(rows))
+            done.pushed += answer.taken is Taken.ACCEPTED
+            done.rest = min(answer.retry_after or timedelta(), LONGEST_REST)
+            if not await self._settle(subscription, rows, answer, done.rest):
                 break
-        return pushed
 
-    async def _settle(self, subscription: Subscription, rows: Sequence[Row], taken: Taken) -> bool:
+    async def _settle(self, subscription: Subscription, rows: Sequence[Row], answer: Answer, rest: timedelta) -> bool:
         """Write down what became of a push. False: nothing more can be sent there now."""
-        match taken:
+        match answer.taken:
             case Taken.ACCEPTED:
                 await self.rows.finish(rows[-1:], RowState.SENT)
                 await self.rows.finish(rows[:-1], RowState.JOINED)
@@ -198,14 +208,14 @@ class PushService:
                 await self.rows.finish(rows, RowState.DROPPED)
                 return False
             case Taken.LATER:
-                await self._try_later(rows)
+                await self._try_later(rows, rest)
                 return False
         return True
 
-    async def _try_later(self, rows: Sequence[Row]) -> None:
+    async def _try_later(self, rows: Sequence[Row], rest: timedelta) -> None:
         now = self.clock.now()
         for row in rows:
-            due_at = next_try(row, now)
+            due_at = next_try(row, now, rest)
             if due_at is None:
                 await self.rows.finish([row], RowState.FAILED)
             else:

@@ -1,10 +1,17 @@
 """What reaches a device that is away, through the whole running product and the stand-ins of its providers."""
 
 import asyncio
+import re
 import time
 from typing import Any
 
+import jwt
+import pymongo
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from tests.support.contract import PATIENCE_SECONDS, World, text
+from tests.support.plans import DATABASE
+from tests.support.web_push import PushBrowser, decoded
 
 
 async def pushes_of(world: World, device_id: str, least: int) -> list[Any]:
@@ -61,3 +68,51 @@ async def test_a_connected_device_gets_none_a_browser_gets_its_own_and_signing_o
     await pair.doctor.post(path, {"client_id": "push-0003", "parts": [text("再见")]}, 201)
     await asyncio.sleep(3.0)
     assert len(await world.outside("GET", f"/push/messages?device_id=web-{phone}")) == 1
+
+
+async def waiting_of(world: World, token: str, answers: int) -> Any:
+    """What waits at the push service for one browser, as soon as it answered so often."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        found: Any = await world.outside("GET", f"/push/web/messages/{token}")
+        if len(found["answers"]) >= answers or time.monotonic() > until:
+            return found
+        await asyncio.sleep(0.1)
+
+
+async def test_a_browser_with_keys_of_its_own_opens_its_push_and_a_browser_that_gave_up_is_forgotten(world: World) -> None:
+    pair = await world.pair()
+    order = await pair.paid(complaint="反复咳嗽")
+    path = f"/conversations/{order['conversation_id']}/messages"
+    key = (await pair.patient.get("/push/key"))["public_key"]
+    browser = PushBrowser()
+    wanted = {"device_id": "own-keys", "keys": browser.keys, "application_server_key": key}
+    made = await world.outside("POST", "/push/web/subscriptions", wanted)
+    (await pair.patient.ask("PUT", "/push/subscription", {"subscription": {"channel": "web", **made}})).ok()
+    token = made["endpoint"].rsplit("/", 1)[1]
+    said = await pair.doctor.post(path, {"client_id": "push-0001", "parts": [text("请做胸片检查")]}, 201)
+    found = await waiting_of(world, token, 1)
+    (push,) = found["messages"]
+    assert [answer["status"] for answer in found["answers"]] == [201]
+    content = browser.read(push["body"])
+    assert (content["title"], content["text"], content["badge"]) == ("云诊", "您有一条新消息，请查看。", 1)
+    place = {"kind": "message", "order_id": order["id"], "conversation_id": order["conversation_id"], "seq": said["seq"]}
+    assert content["extras"] == place
+    assert content.keys() == {"id", "title", "text", "badge", "collapse", "extras"}
+    assert not any(word in str(content) for word in ("胸片", "咳嗽", "陈小雨", pair.doctor.account_id))
+    assert (push["ttl_seconds"], push["urgency"]) == (72 * 3_600, "high")
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,32}", push["topic"])
+    signed, by = re.fullmatch(r"vapid t=([^,]+),k=(.+)", push["authorization"]).groups()  # type: ignore[union-attr]
+    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decoded(by))
+    claims = jwt.decode(signed, public, algorithms=["ES256"], audience=made["endpoint"].split("/push/")[0])
+    assert (by, claims["sub"].split(":")[0], type(claims["exp"])) == (key, "mailto", int)
+
+    async with world.http.delete(f"{world.product.simulators_url}/push/web/subscriptions/{token}") as gone:
+        assert gone.status == 204
+    await pair.doctor.post(path, {"client_id": "push-0002", "parts": [text("请回复")]}, 201)
+    assert [answer["status"] for answer in (await waiting_of(world, token, 2))["answers"]] == [201, 410]
+    async with pymongo.AsyncMongoClient(world.product.mongo_url) as client:
+        subscriptions = client[DATABASE]["push_subscriptions"]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await subscriptions.count_documents({"account_id": pair.patient.account_id}) > 0:
+                await asyncio.sleep(0.05)

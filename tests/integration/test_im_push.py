@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from im.domain import Marks, Receipt
 from im.push.domain import (
     COALESCE_EVERY,
     GRACE,
     LONG_ABSENCE,
+    LONGEST_REST,
     MOST_TRIES,
     ONE_MESSAGE,
     WORTH,
@@ -28,12 +32,13 @@ from im.push.domain import (
 )
 from im.push.http import routes
 from im.push.mongo import INDEXES, MongoPushes, MongoSubscriptions
-from im.push.ports import Taken
+from im.push.ports import Answer, Taken
 from im.push.providers import AppPush, AppPushConfig, WebPush
 from im.push.service import PushService
 from im.push.watch import DeviceWatch
 from server.kernel.actor import PLATFORM, Actor, Role
 from server.kernel.audit import AuditLog
+from server.kernel.clock import SystemClock
 from server.kernel.crypto import Keyring, MasterKey
 from server.kernel.errors import RequestInvalid
 from server.kernel.ids import new_id
@@ -44,6 +49,7 @@ from simulators.config import SimulatorConfig
 from simulators.keys import ensure_push_keys
 from tests.support.clock import ManualClock
 from tests.support.indexes import make_indexes
+from tests.support.web_push import PushBrowser, decoded
 
 TALK = "c0" * 16
 MINUTE = timedelta(minutes=1)
@@ -53,12 +59,15 @@ class Provider:
     def __init__(self) -> None:
         self.sent: list[tuple[str, Push]] = []
         self.next: list[Taken] = []
+        self.rest: timedelta | None = None
+        self.asked = 0
 
-    async def push(self, subscription: Subscription, push: Push) -> Taken:
+    async def push(self, subscription: Subscription, push: Push) -> Answer:
+        self.asked += 1
         taken = self.next.pop(0) if self.next else Taken.ACCEPTED
         if taken is Taken.ACCEPTED:
             self.sent.append((subscription.device_id, push))
-        return taken
+        return Answer(taken, self.rest if taken is Taken.LATER else None)
 
     def to(self, device_id: str) -> list[Push]:
         return [push for device, push in self.sent if device == device_id]
@@ -255,6 +264,36 @@ async def test_what_the_provider_does_not_take_is_tried_again_so_often_and_then_
     assert await world.states() == ["failed", "sent"]
 
 
+async def test_a_provider_that_wants_rest_is_asked_nothing_for_the_device_until_it_is_over_and_then_gets_all(
+    world: World,
+) -> None:
+    actor = await world.sign_in("phone")
+    await world.sign_in("tablet")
+    world.app.next, world.app.rest = [Taken.LATER], 2 * MINUTE
+    await world.service.tell([world.message(2)])
+    await world.service.send_due(subscription_id_of(world.account, "phone"))
+    world.clock.advance(MINUTE)
+    await world.service.tell([world.message(3)])
+    for here in (True, False):
+        await world.socket(actor, here)  # comes and goes: what would be due at once is not
+    await world.service.sweep()
+    assert (world.app.to("phone"), [push.seq for push in world.app.to("tablet")], world.app.asked) == ([], [2, 3], 3)
+    world.clock.advance(MINUTE - timedelta(milliseconds=1))
+    assert await world.service.sweep() == 0
+    world.clock.advance(timedelta(milliseconds=1))
+    assert await world.service.sweep() == 2
+    assert sorted(push.seq or 0 for push in world.app.to("phone")) == [2, 3]
+
+
+async def test_a_provider_that_wants_rest_for_a_week_is_asked_after_an_hour(world: World) -> None:
+    await world.sign_in("phone")
+    world.app.next, world.app.rest = [Taken.LATER], timedelta(days=7)
+    await world.service.tell([world.message(2)])
+    assert await world.service.sweep() == 0
+    world.clock.advance(LONGEST_REST)
+    assert await world.service.sweep() == 1
+
+
 async def test_an_address_that_is_dead_is_removed_and_a_refused_push_is_not_repeated(world: World) -> None:
     await world.sign_in("phone")
     world.app.next = [Taken.REFUSED, Taken.GONE]
@@ -351,10 +390,19 @@ class Outside:
             messages: list[dict[str, Any]] = await answer.json()
             return messages
 
-    async def browser(self, device_id: str) -> Subscription:
-        async with self.http.post(f"{self.base}/push/web/subscriptions", json={"device_id": device_id}) as answer:
+    async def browser(self, device_id: str, **more: Any) -> Subscription:
+        async with self.http.post(f"{self.base}/push/web/subscriptions", json={"device_id": device_id, **more}) as answer:
             made = orjson.loads(await answer.read())
         return replace(_subscription(made["endpoint"], Channel.WEB), **made["keys"])
+
+    async def waits(self, browser: Subscription) -> Any:
+        token = browser.address.rsplit("/", 1)[1]
+        async with self.http.get(f"{self.base}/push/web/messages/{token}") as answer:
+            return await answer.json()
+
+    async def break_web(self, **settings: Any) -> None:
+        async with self.http.put(f"{self.base}/push/web/faults", json=settings) as answer:
+            assert answer.status == 200
 
 
 def _subscription(address: str, channel: Channel) -> Subscription:
@@ -367,8 +415,6 @@ EXTRAS = {"kind": "message", "order_id": "0d" * 16, "conversation_id": TALK, "se
 
 @pytest.fixture
 async def outside(tmp_path: Path) -> AsyncIterator[Outside]:
-    from server.kernel.clock import SystemClock
-
     config = SimulatorConfig(data_dir=tmp_path, port=0, server_url="", late_seconds=0.05)
     async with TestServer(build_app(config)) as server, aiohttp.ClientSession() as http:
         base = str(server.make_url("")).rstrip("/")
@@ -379,29 +425,93 @@ async def outside(tmp_path: Path) -> AsyncIterator[Outside]:
 
 async def test_the_app_provider_shows_one_push_for_one_id_with_badge_and_ids(outside: Outside) -> None:
     for _ in range(2):
-        assert await outside.app.push(_subscription("phone", Channel.APP), PUSH) is Taken.ACCEPTED
+        assert await outside.app.push(_subscription("phone", Channel.APP), PUSH) == Answer(Taken.ACCEPTED)
     (shown,) = await outside.shown("phone")
     assert (shown["alert"], shown["title"], shown["badge"], shown["extras"]) == (PUSH.text, "云诊", 3, EXTRAS)
     async with outside.http.put(f"{outside.base}/push/faults", json={"pushes": "refused", "count": 1}) as answer:
         assert answer.status == 200
-    assert await outside.app.push(_subscription("phone", Channel.APP), PUSH) is Taken.LATER
+    assert await outside.app.push(_subscription("phone", Channel.APP), PUSH) == Answer(Taken.LATER)
     nobody = AppPush(outside.http, AppPushConfig(f"http://127.0.0.1:{unused_port()}", "a", "b"))
-    assert await nobody.push(_subscription("phone", Channel.APP), PUSH) is Taken.LATER
+    assert await nobody.push(_subscription("phone", Channel.APP), PUSH) == Answer(Taken.LATER)
     wrong = AppPush(outside.http, AppPushConfig(f"{outside.base}/push", "a", "b"))
-    assert await wrong.push(_subscription("phone", Channel.APP), PUSH) is Taken.REFUSED
+    assert await wrong.push(_subscription("phone", Channel.APP), PUSH) == Answer(Taken.REFUSED)
 
 
 async def test_a_browser_opens_what_was_signed_and_encrypted_for_it(outside: Outside) -> None:
     browser = await outside.browser("laptop")
-    assert await outside.web.push(browser, PUSH) is Taken.ACCEPTED
+    assert await outside.web.push(browser, PUSH) == Answer(Taken.ACCEPTED)
     (shown,) = await outside.shown("laptop")
     assert (shown["cid"], shown["alert"], shown["badge"], shown["extras"]) == (PUSH.id, PUSH.text, 3, EXTRAS)
     other = await outside.browser("tablet")
-    assert await outside.web.push(replace(browser, p256dh=other.p256dh), PUSH) is Taken.REFUSED
-    assert await outside.web.push(replace(browser, p256dh="A" * 87), PUSH) is Taken.GONE
+    assert await outside.web.push(replace(browser, p256dh=other.p256dh), PUSH) == Answer(Taken.REFUSED)
+    assert await outside.web.push(replace(browser, p256dh="A" * 87), PUSH) == Answer(Taken.GONE)
     token = browser.address.rsplit("/", 1)[1]
     async with outside.http.delete(f"{outside.base}/push/web/subscriptions/{token}") as answer:
         assert answer.status == 204
-    assert await outside.web.push(browser, PUSH) is Taken.GONE
-    assert await outside.web.push(replace(browser, address=f"{outside.base}/push/web/nobody"), PUSH) is Taken.GONE
-    assert await outside.web.push(replace(browser, address=f"http://127.0.0.1:{unused_port()}/x"), PUSH) is Taken.LATER
+    assert await outside.web.push(browser, PUSH) == Answer(Taken.GONE)
+    assert await outside.web.push(replace(browser, address=f"{outside.base}/push/web/nobody"), PUSH) == Answer(Taken.GONE)
+    assert await outside.web.push(replace(browser, address=f"http://127.0.0.1:{unused_port()}/x"), PUSH) == Answer(Taken.LATER)
+
+
+def test_the_browser_of_these_tests_opens_the_example_of_rfc_8291() -> None:
+    secret = int.from_bytes(decoded("q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94"), "big")
+    browser = PushBrowser(ec.derive_private_key(secret, ec.SECP256R1()), decoded("BTBZMqHH6r4Tts7J_aSIgg"))
+    sealed = (
+        "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl95b"
+        "Qpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN"
+    )
+    assert browser.open(decoded(sealed)) == b"When I grow up, I want to be a watermelon"
+
+
+async def test_a_browser_that_keeps_its_key_gets_what_it_alone_can_open_by_whom_it_subscribed_for(outside: Outside) -> None:
+    phone, stranger = PushBrowser(), PushBrowser()
+    browser = await outside.browser("phone", keys=phone.keys, application_server_key=outside.web.public_key)
+    assert await outside.web.push(browser, PUSH) == Answer(Taken.ACCEPTED)
+    assert await outside.web.push(browser, replace(PUSH, badge=4)) == Answer(Taken.ACCEPTED)
+    (waiting,) = (await outside.waits(browser))["messages"]  # the later one of the same topic
+    content = {"id": PUSH.id, "title": "云诊", "text": PUSH.text, "badge": 4, "collapse": PUSH.collapse, "extras": EXTRAS}
+    assert phone.read(waiting["body"]) == content
+    assert (waiting["ttl_seconds"], waiting["urgency"], waiting["topic"]) == (3_600, "high", PUSH.collapse)
+    with pytest.raises(InvalidTag):
+        stranger.read(waiting["body"])
+    other_key = WebPush(outside.http, bytes(32), "mailto:a@b.example", SystemClock())
+    assert await other_key.push(browser, PUSH) == Answer(Taken.REFUSED)
+
+
+async def test_the_token_of_a_push_says_for_whom_till_when_and_whom_to_ask_in_the_types_that_strict_services_read(
+    outside: Outside,
+) -> None:
+    browser = await outside.browser("phone", keys=PushBrowser().keys)
+    before = SystemClock().now_ms() // 1_000
+    await outside.web.push(browser, PUSH)
+    (waiting,) = (await outside.waits(browser))["messages"]
+    token = waiting["authorization"].removeprefix("vapid t=").split(",")[0]
+    header, claims = (orjson.loads(decoded(part)) for part in token.split(".")[:2])
+    assert header == {"typ": "JWT", "alg": "ES256"}
+    assert (claims["aud"], claims["sub"]) == (outside.base, "mailto:a@b.example")
+    assert type(claims["exp"]) is int
+    assert before + 43_200 <= claims["exp"] <= before + 43_260
+    shameless = WebPush(
+        outside.http, bytes(range(32)), "mailto:a@b.example", ManualClock(SystemClock().now() + timedelta(hours=13))
+    )
+    assert await shameless.push(browser, PUSH) == Answer(Taken.REFUSED)  # a day and more: no service takes it
+
+
+@pytest.mark.parametrize(("said", "waited"), [("120", timedelta(minutes=2)), ("soon", None), ("-5", None)])
+async def test_a_push_service_that_is_busy_says_how_long(outside: Outside, said: str, waited: timedelta | None) -> None:
+    browser = await outside.browser("phone")
+    await outside.break_web(pushes="busy", retry_after=said, count=1)
+    assert await outside.web.push(browser, PUSH) == Answer(Taken.LATER, waited)
+    await outside.break_web(pushes="down", count=1)
+    assert await outside.web.push(browser, PUSH) == Answer(Taken.LATER)
+    assert await outside.web.push(browser, PUSH) == Answer(Taken.ACCEPTED)
+
+
+async def test_a_push_service_may_name_the_instant_until_which_it_is_busy(outside: Outside) -> None:
+    browser = await outside.browser("phone")
+    clock = ManualClock(SystemClock().now().replace(microsecond=0))
+    web = WebPush(outside.http, bytes(range(32)), "mailto:a@b.example", clock)
+    until = format_datetime(clock.now() + timedelta(minutes=3), usegmt=True)
+    await outside.break_web(pushes="busy", retry_after=until, count=1)
+    answer = await web.push(browser, PUSH)
+    assert (answer.taken, answer.retry_after) == (Taken.LATER, timedelta(minutes=3))
