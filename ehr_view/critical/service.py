@@ -82,8 +82,9 @@ class CriticalService:
         *,
         withdrawn: bool = False,
         was_sent: bool = True,
-    ) -> None:
-        """Raise what cannot wait; withdraw what an earlier form of the report raised and this one does not say.
+    ) -> bool:
+        """Raise what cannot wait; withdraw what an earlier form of the report raised and this one does not say. Whether there
+        was anything to raise or to withdraw.
 
         A result that was withdrawn and is said again is raised again. A report that comes in two ways (sent, and in a chart)
         is told once.
@@ -91,18 +92,18 @@ class CriticalService:
         now = self.clock.now()
         found = None if withdrawn else find_critical(hospital_id, identity, record, self.limits, now, person.names)
         if found is None:
-            await self._withdraw_record(hospital_id, record.id)
-            return
+            return await self._withdraw_record(hospital_id, record.id)
         beside = {value.id: value for value in await self.values.list_beside(found, SAME_REPORT)}
         found = await self._in_force(replace(found, was_sent=was_sent), beside.get(found.id))
-        for old in beside.values():
-            if old.record_id == record.id and old.id != found.id and old.status in WITHDRAWABLE:
-                await self._withdraw(old)
+        stale = [v for v in beside.values() if v.record_id == record.id and v.id != found.id and v.status in WITHDRAWABLE]
+        for old in stale:
+            await self._withdraw(old)
         if found.id in beside or is_told_by(found, beside.values()):
-            return
+            return bool(stale)
         if await self.values.insert(found, self._event(found, RAISED)):
             log.warning("critical.raised", critical_id=found.id, record_id=record.id)
             self.relay.soon(CRITICAL_VALUES, found.id, hospital_id)
+        return True
 
     def watch_chart(self, hospital_id: str, patient: PatientRef, records: Sequence[Record]) -> None:
         """A chart was fetched: what is fresh in it and cannot wait is raised, in a task of its own."""
@@ -132,9 +133,11 @@ class CriticalService:
         for record_id in found.dead_ids:
             await self._withdraw_record(hospital_id, record_id)
 
-    async def _withdraw_record(self, hospital_id: str, record_id: str) -> None:
-        for value in await self.values.list_of_record(hospital_id, record_id):
+    async def _withdraw_record(self, hospital_id: str, record_id: str) -> bool:
+        values = await self.values.list_of_record(hospital_id, record_id)
+        for value in values:
             await self._withdraw(value)
+        return bool(values)
 
     async def close(self) -> None:
         if self._watching:

@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
 from ehr_view.domain.records import PatientRef, Record
+from server.kernel.clock import to_ms
 
 _RESIDENT: Final = re.compile(r"[1-8]\d{16}[\dX]")
 _WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -55,17 +56,48 @@ class PersonFacts:
     sex: str | None = None
 
 
+class Standing(IntEnum):
+    """How far a report is, by the sender's word for it: of two forms of the same instant the later stage is the newer."""
+
+    PENDING = 0
+    PRELIMINARY = 1
+    FINAL = 2
+    CORRECTED = 3
+    WITHDRAWN = 4
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """Which of two forms of a record is the newer one, whichever comes first: the greater.
+
+    `changed_at`: when its sender says that it became so (OBR-22), else when the message was sent. A report that is sent once
+    more, later, is as old as it was; of two forms of one instant the later stage counts, then the later message.
+    """
+
+    changed_at: datetime
+    standing: Standing
+    sent_at: datetime
+
+    @property
+    def text(self) -> str:
+        """The same order, for texts: milliseconds since 1970 (or 0), stage, milliseconds."""
+        changed, sent = (f"{max(0, to_ms(at)):015d}" for at in (self.changed_at, self.sent_at))
+        return f"{changed}.{self.standing:d}.{sent}"
+
+
 @dataclass(frozen=True, slots=True)
 class ArrivedRecord:
     """A record, or that one was taken back (`is_withdrawn`)."""
 
     record: Record
+    version: Version
     is_withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One person's part of a message. `sent_at`: a later one is newer. `merged_cards` are the person's from now on."""
+    """One person's part of a message. `sent_at`: of two that say whose a number is, the later one counts. `merged_cards` are
+    the person's from now on."""
 
     person: PersonFacts
     sent_at: datetime
@@ -97,6 +129,15 @@ class HeldRecord:
 
     record: Record
     person: PersonFacts
+
+
+@dataclass(frozen=True, slots=True)
+class StoredForm:
+    """The form of a record that is held now: `version` as text, empty where none was kept."""
+
+    held: HeldRecord
+    version: str
+    is_withdrawn: bool
 
 
 def is_resident_number(number: str) -> bool:

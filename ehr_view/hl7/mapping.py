@@ -28,7 +28,16 @@ from ehr_view.domain.records import (
     record_id,
 )
 from ehr_view.fhir_mapping import attachment_text, split_sections
-from ehr_view.hl7.domain import Arrival, ArrivedRecord, Identity, PersonFacts, contradicts_itself, is_resident_number
+from ehr_view.hl7.domain import (
+    Arrival,
+    ArrivedRecord,
+    Identity,
+    PersonFacts,
+    Standing,
+    Version,
+    contradicts_itself,
+    is_resident_number,
+)
 from ehr_view.hl7.message import Hl7Refused, Message, Segment, instant_of
 from ehr_view.safe_xml import XmlRefused
 
@@ -89,6 +98,28 @@ def arrivals_of(message: Message, hospital_id: str, received_at: datetime) -> tu
         raise Hl7Refused("message.not_production", "MSH^1^11", condition="202", reject=True)
     sent_at = min(instant_of(message.header.get(7)) or received_at, received_at)
     return tuple(reading(message, hospital_id, sent_at))
+
+
+_STANDINGS: Final[Mapping[str, Standing]] = {
+    **dict.fromkeys("OISYZN", Standing.PENDING),
+    **dict.fromkeys("APR", Standing.PRELIMINARY),
+    **dict.fromkeys("CM", Standing.CORRECTED),
+    "X": Standing.WITHDRAWN,
+}
+"""OBR-25 (HL7 table 0123). A final report, or what a system says in its own words, is none of these."""
+
+_TO_THE_MINUTE: Final = 12
+"""Digits. A day alone does not say which of two forms of it was first."""
+
+
+def version_of(order: Segment, results: Sequence[Segment], sent_at: datetime) -> Version:
+    """Which form of a report this is. Systems that leave OBR-25 at F mark the results that they corrected. An instant to come
+    is a wrong clock's: it counts as that of the message."""
+    standing = _STANDINGS.get(order.get(25).upper(), Standing.FINAL)
+    if standing is not Standing.WITHDRAWN and any(s.get(11).upper() in ("C", *_WITHDRAWN) for s in results):
+        standing = Standing.CORRECTED
+    changed_at = instant_of(order.get(22)) if len(order.get(22)) >= _TO_THE_MINUTE else None
+    return Version(min(changed_at or sent_at, sent_at), standing, sent_at)
 
 
 # People
@@ -231,7 +262,8 @@ def _report(
         source=message.header.get(3),
     )
     withdrawn = order.get(25).upper() == "X"
-    return ArrivedRecord(record, withdrawn) if withdrawn or results or notes else None
+    version = version_of(order, [s for s in lines if s.name == "OBX"], sent_at)
+    return ArrivedRecord(record, version, withdrawn) if withdrawn or results or notes else None
 
 
 def _form_of(section: str, results: Sequence[Segment]) -> Form:
@@ -391,6 +423,7 @@ def _is_findings(segment: Segment) -> bool:
 
 
 _WITH_CONTENT: Final = frozenset({"T02", "T04", "T06", "T08", "T10"})
+_CORRECTING: Final = frozenset({"T06", "T08", "T10"})
 _WITHOUT_CONTENT: Final = frozenset({"T01", "T03", "T05", "T07", "T09"})
 
 
@@ -411,7 +444,9 @@ def _mdm(message: Message, hospital_id: str, sent_at: datetime) -> Iterator[Arri
         raise Hl7Refused("message.event_unsupported", "MSH^1^9", condition="201", reject=True)
     replaced = (_document_id(message, hospital_id, txa.get(13)),) if message.trigger == "T10" and txa.get(13) else ()
     shown = message.trigger in _WITH_CONTENT
-    records = (ArrivedRecord(_document(message, txa, own, sent_at)),) if shown else ()
+    standing = Standing.CORRECTED if message.trigger in _CORRECTING else Standing.FINAL
+    version = Version(sent_at, standing, sent_at)
+    records = (ArrivedRecord(_document(message, txa, own, sent_at), version),) if shown else ()
     yield Arrival(person_of(pid), sent_at, records, withdrawn_ids=tuple(r for r in replaced if r != own))
 
 

@@ -14,7 +14,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from ehr_view.domain.records import ExamReport, Form, ImagingStudy, LabReport, Note, Prescription, Record
-from ehr_view.hl7.domain import HeldMessage, HeldRecord, Identity, MessageStatus, PersonFacts
+from ehr_view.hl7.domain import HeldMessage, HeldRecord, Identity, MessageStatus, PersonFacts, StoredForm, Version
 from ehr_view.hl7.ports import MOST_RECORDS
 from server.kernel.crypto import HospitalKeys, Keyring
 from server.kernel.ids import new_id
@@ -158,7 +158,7 @@ class MongoHeldRecords:
         self._cards: Collection = database[CARDS]
         self._keyring = keyring
 
-    async def put(self, hospital_id: str, identity: Identity, held: HeldRecord, sent_at: datetime, *, withdrawn: bool) -> bool:
+    async def put(self, hospital_id: str, identity: Identity, held: HeldRecord, version: Version, *, withdrawn: bool) -> bool:
         keys = await self._keyring.hospital(hospital_id)
         record = held.record
         values: Document = {
@@ -168,15 +168,28 @@ class MongoHeldRecords:
             "occurred_at": record.occurred_at,
             "state": _WITHDRAWN if withdrawn else _LISTED,
             "body": keys.seal_bytes(_packed(held), field=_BODY, owner=record.id),
-            "sent_at": sent_at,
+            "version": version.text,
             "changed": new_id(),
         }
-        return await self._newer(self._records, hospital_id, record.id, values, sent_at)
+        query = {"_id": record.id, "hospital_id": hospital_id, "version": _not_above(version)}
+        try:
+            done = await self._records.update_one(query, {"$set": values}, upsert=True)
+        except DuplicateKeyError:  # a newer one is there, or another of two at once was first
+            done = await self._records.update_one(query, {"$set": values})
+        return done.matched_count == 1 or done.upserted_id is not None
 
-    async def withdraw(self, hospital_id: str, record_ids: Sequence[str], sent_at: datetime) -> None:
+    async def find_form(self, hospital_id: str, record_id: str) -> StoredForm | None:
+        keys = await self._keyring.hospital(hospital_id)
+        document = await self._records.find_one({"_id": record_id, "hospital_id": hospital_id})
+        if document is None:
+            return None
+        held = _unpacked(keys.open_bytes(bytes(document["body"]), field=_BODY, owner=record_id))
+        return StoredForm(held, document.get("version", ""), document["state"] == _WITHDRAWN)
+
+    async def withdraw(self, hospital_id: str, record_ids: Sequence[str], version: Version) -> None:
         await self._records.update_many(
-            {"_id": {"$in": list(record_ids)}, "hospital_id": hospital_id, "sent_at": {"$lte": sent_at}},
-            {"$set": {"state": _WITHDRAWN, "sent_at": sent_at, "changed": new_id()}},
+            {"_id": {"$in": list(record_ids)}, "hospital_id": hospital_id, "version": _not_above(version)},
+            {"$set": {"state": _WITHDRAWN, "version": version.text, "changed": new_id()}},
         )
 
     async def list_of(self, hospital_id: str, identity: Identity, *, limit: int = MOST_RECORDS) -> Sequence[HeldRecord]:
@@ -221,19 +234,17 @@ class MongoHeldRecords:
         person = keys.seal_bytes(orjson.dumps(asdict(identity)), field=_PERSON, owner=key)
         query = {"_id": key, "hospital_id": hospital_id, "sent_at": {"$lte": sent_at}}
         values = {"person": person, "sent_at": sent_at}
-        before = await self._cards.find_one_and_update(query, {"$set": values})
-        if before is None:
-            return await self._newer(self._cards, hospital_id, key, values, sent_at)
-        return _owner(keys, before) != identity
-
-    async def _newer(self, collection: Collection, hospital_id: str, key: str, values: Document, sent_at: datetime) -> bool:
-        """Write, unless what is there came from a later message."""
-        query = {"_id": key, "hospital_id": hospital_id, "sent_at": {"$lte": sent_at}}
         try:
-            done = await collection.update_one(query, {"$set": values}, upsert=True)
-        except DuplicateKeyError:  # a newer one is there, or another of two at once was first
-            done = await collection.update_one(query, {"$set": values})
-        return done.matched_count == 1 or done.upserted_id is not None
+            before = await self._cards.find_one_and_update(query, {"$set": values}, upsert=True)
+        except DuplicateKeyError:  # what is there came from a later message, or another of two at once was first
+            before = await self._cards.find_one_and_update(query, {"$set": values})
+            return before is not None and _owner(keys, before) != identity
+        return before is None or _owner(keys, before) != identity
+
+
+def _not_above(version: Version) -> Document:
+    """That what is there is not newer; also what is there without a version."""
+    return {"$not": {"$gt": version.text}}
 
 
 def _blind(keys: HospitalKeys, identity: Identity) -> bytes:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ehr_view.domain.records import Record
-from ehr_view.hl7.domain import HeldMessage, HeldRecord, Identity, PersonFacts
+from ehr_view.hl7.domain import HeldMessage, HeldRecord, Identity, PersonFacts, StoredForm, Version
 
 MOST_RECORDS = 2_000
 """Held records of one person that are shown; the newest."""
@@ -42,11 +42,17 @@ class Messages(Protocol):
 class HeldRecords(Protocol):
     """Records that came, by person; and whose the hospital's own numbers are."""
 
-    async def put(self, hospital_id: str, identity: Identity, held: HeldRecord, sent_at: datetime, *, withdrawn: bool) -> bool:
-        """Keep the newer of it and what is there. False: what is there is newer."""
+    async def put(self, hospital_id: str, identity: Identity, held: HeldRecord, version: Version, *, withdrawn: bool) -> bool:
+        """Keep the newer of it and what is there, whichever comes first. False: what is there is newer."""
         ...
 
-    async def withdraw(self, hospital_id: str, record_ids: Sequence[str], sent_at: datetime) -> None: ...
+    async def find_form(self, hospital_id: str, record_id: str) -> StoredForm | None:
+        """What is held of it now."""
+        ...
+
+    async def withdraw(self, hospital_id: str, record_ids: Sequence[str], version: Version) -> None:
+        """Show those of them no longer that are not newer than this."""
+        ...
 
     async def list_of(self, hospital_id: str, identity: Identity, *, limit: int = MOST_RECORDS) -> Sequence[HeldRecord]:
         """Newest first; withdrawn ones are not among them."""
@@ -70,4 +76,6 @@ class Critical(Protocol):
 
     async def consider(
         self, hospital_id: str, identity: Identity, person: PersonFacts, record: Record, *, withdrawn: bool = False
-    ) -> None: ...
+    ) -> bool:
+        """Whether anything was raised or withdrawn by it."""
+        ...

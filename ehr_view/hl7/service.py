@@ -8,7 +8,7 @@ answer either, and the sender sends again.
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
@@ -26,13 +26,18 @@ from ehr_view.hl7.domain import (
     MessageStatus,
     PersonFacts,
     Repair,
+    Standing,
+    StoredForm,
+    Version,
 )
+from ehr_view.hl7.lanes import lanes_of
 from ehr_view.hl7.mapping import arrivals_of
 from ehr_view.hl7.message import Hl7Refused, Message, acknowledge, header_of, parse
 from ehr_view.hl7.ports import Critical, HeldRecords, Messages
 from server.kernel.actor import Actor, system_actor
 from server.kernel.audit import Audit, AuditRow, Outcome, audit_row
 from server.kernel.clock import Clock
+from server.kernel.errors import Unavailable
 from server.kernel.ids import derived_id, new_id
 
 log = structlog.get_logger(__name__)
@@ -41,9 +46,22 @@ _T = TypeVar("_T")
 
 _BIG_BYTES: Final = 32 * 1024
 _BIG_SEGMENTS: Final = 200
+_MOST_FORMS: Final = 10
 _KIND: Final = re.compile(r"[A-Z0-9]{3}(\^[A-Z0-9]{3})?")
+_NO_MESSAGE: Final = Hl7Refused("message.unreadable")
 _NO_ROOM: Final = Hl7Refused("repair.no_room")
 _SENDER: Final = "hl7"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMessage:
+    """A message taken apart, or why it could not be. `lanes`: of two that share one, the first is to be stored before the
+    second is looked at."""
+
+    data: bytes
+    lanes: frozenset[str]
+    message: Message | None = None
+    refused: Hl7Refused | None = None
 
 
 class Intake:
@@ -64,15 +82,22 @@ class Intake:
         self._audit = audit
         self._clock = clock
 
-    async def take(self, data: bytes, address: str = "") -> bytes:
-        """The answer to a message, once it is stored. Raises what the database raises."""
-        actor = replace(system_actor(self._hospital_id, name=_SENDER), address=address or None)
+    async def read(self, data: bytes) -> ReadMessage:
+        """What came, taken apart; nothing is done about it yet."""
         try:
             message = await _aside(parse, data)
         except Hl7Refused as refused:
-            held = self._held(data, header_kind(data), control_id="", message_id=_id_of_bytes(self._hospital_id, data))
-            return self._answer(None, data, await self._refuse(actor, held, refused))
-        return await self._take(actor, message, data)
+            return ReadMessage(data, frozenset({f"bytes {sha256(data).hexdigest()}"}), refused=refused)
+        return ReadMessage(data, lanes_of(message), message)
+
+    async def take(self, read: ReadMessage, address: str = "") -> bytes:
+        """The answer to a message, once it is stored. Raises what the database raises."""
+        actor = replace(system_actor(self._hospital_id, name=_SENDER), address=address or None)
+        if read.message is not None:
+            return await self._take(actor, read.message, read.data)
+        own_id = _id_of_bytes(self._hospital_id, read.data)
+        held = self._held(read.data, header_kind(read.data), control_id="", message_id=own_id)
+        return self._answer(None, read.data, await self._refuse(actor, held, read.refused or _NO_MESSAGE))
 
     def too_large(self, head: bytes) -> bytes:
         """The answer to a message that is longer than we take; it is not kept."""
@@ -91,7 +116,7 @@ class Intake:
         row = audit_row(actor, RETRIED, subject=message_id, at=self._clock.now())
         await self._audit.record(row)
         try:
-            await self._apply(await _aside(parse, held.data))
+            await self._apply(await self._prepare(await _aside(parse, held.data)))
         except Hl7Refused as refused:
             await self._messages.fail(replace(held, reason=refused.code, where=refused.where))
             return Repair(message_id, is_accepted=False, reason=f"{refused.code} {refused.where}".strip())
@@ -112,7 +137,11 @@ class Intake:
         message_id = derived_id("hl7", self._hospital_id, message.sender, message.control_id)
         kind = header_kind(data)
         held = self._held(data, kind, control_id=message.control_id, message_id=message_id)
-        known = await self._messages.find(self._hospital_id, message_id)
+        known, prepared = await asyncio.gather(
+            self._messages.find(self._hospital_id, message_id), self._prepare(message), return_exceptions=True
+        )
+        if isinstance(known, BaseException):
+            raise known
         if known is not None and known.status is MessageStatus.ACCEPTED:
             if known.digest == held.digest:
                 await self._audit.record(_received(actor, known))  # the first time may have ended before it
@@ -120,26 +149,30 @@ class Intake:
             other = replace(held, id=_id_of_bytes(self._hospital_id, data))
             refused = Hl7Refused("message.control_id_reused", "MSH^1^10", condition="205")
             return self._answer(message, data, await self._refuse(actor, other, refused))
-        try:
-            await self._apply(message)
-        except Hl7Refused as refused:
-            return self._answer(message, data, await self._refuse(actor, held, refused))
+        if isinstance(prepared, Hl7Refused):
+            return self._answer(message, data, await self._refuse(actor, held, prepared))
+        if isinstance(prepared, BaseException):
+            raise prepared
+        await self._apply(prepared)
         async with asyncio.TaskGroup() as both:
             both.create_task(self._audit.record(_received(actor, held)))
             both.create_task(self._messages.accept(held))
         log.info("hl7.accepted", message_id=message_id, kind=kind)
         return self._answer(message, data, None)
 
-    async def _apply(self, message: Message) -> None:
-        """Hold everything that it says, or nothing is said to be held: all of it can be done again."""
+    async def _prepare(self, message: Message) -> Sequence[tuple[Arrival, Identity | None]]:
+        """What it says, and of whom; nothing is stored. Raises Hl7Refused."""
         now = self._clock.now()
         try:
             arrivals = await _aside(arrivals_of, message, self._hospital_id, now)
         except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             log.exception("hl7.unreadable")
             raise Hl7Refused("message.unreadable") from error
-        identities = [await self._identity(arrival) for arrival in arrivals]
-        for arrival, identity in zip(arrivals, identities, strict=True):
+        return [(arrival, await self._identity(arrival)) for arrival in arrivals]
+
+    async def _apply(self, prepared: Sequence[tuple[Arrival, Identity | None]]) -> None:
+        """Hold everything that it says, or nothing is said to be held: all of it can be done again."""
+        for arrival, identity in prepared:
             if identity is not None:
                 await self._hold(arrival, identity)
 
@@ -167,20 +200,36 @@ class Intake:
             both.create_task(self._records.give_cards(self._hospital_id, identity, cards, arrival.sent_at))
             both.create_task(self._put(arrival, identity, person))
         if arrival.withdrawn_ids:
-            await self._records.withdraw(self._hospital_id, arrival.withdrawn_ids, arrival.sent_at)
+            version = Version(arrival.sent_at, Standing.WITHDRAWN, arrival.sent_at)
+            await self._records.withdraw(self._hospital_id, arrival.withdrawn_ids, version)
 
     async def _put(self, arrival: Arrival, identity: Identity, person: PersonFacts) -> None:
         for arrived in arrival.records:
-            held = HeldRecord(arrived.record, person)
-            is_newest = await self._records.put(
-                self._hospital_id, identity, held, arrival.sent_at, withdrawn=arrived.is_withdrawn
-            )
-            if is_newest:
-                await self._consider(identity, person, held, withdrawn=arrived.is_withdrawn)
+            held, version = HeldRecord(arrived.record, person), arrived.version
+            is_newest = await self._records.put(self._hospital_id, identity, held, version, withdrawn=arrived.is_withdrawn)
+            if self._critical is not None:
+                form = StoredForm(held, version.text, arrived.is_withdrawn)
+                await self._settle(self._critical, form if is_newest else None, arrived.record.id)
 
-    async def _consider(self, identity: Identity, person: PersonFacts, held: HeldRecord, *, withdrawn: bool) -> None:
-        if self._critical is not None:
-            await self._critical.consider(self._hospital_id, identity, person, held.record, withdrawn=withdrawn)
+    async def _settle(self, critical: Critical, form: StoredForm | None, record_id: str) -> None:
+        """Have what is held considered. `form`: what was held a moment ago; None: something newer than what came.
+
+        A newer form may be stored while an older one is considered, and be considered before the older one's alarm is stored.
+        So whoever raised or withdrew anything looks once more: whatever the order of their writes, the last word is on the
+        newest form.
+        """
+        for _ in range(_MOST_FORMS):
+            form = form or await self._records.find_form(self._hospital_id, record_id)
+            if form is None or (identity := form.held.person.identity) is None:
+                return
+            person, record = form.held.person, form.held.record
+            if not await critical.consider(self._hospital_id, identity, person, record, withdrawn=form.is_withdrawn):
+                return
+            found = await self._records.find_form(self._hospital_id, record_id)
+            if found is None or found.version == form.version:
+                return
+            form = found
+        raise Unavailable  # it is sent again
 
     # Refusals
 

@@ -32,7 +32,7 @@ async def listening(settings: Settings, intake: Intake) -> AsyncIterator[None]:
         idle_seconds=settings.hl7_idle.total_seconds(),
     )
     allowed = networks_of(settings.hl7_allow)
-    server = MllpServer(intake.take, intake.too_large, allowed=allowed, limits=limits, tls=_tls(settings))
+    server = MllpServer(intake, allowed=allowed, limits=limits, tls=_tls(settings))
     port = await server.start(settings.hl7_host, settings.hl7_port)
     log.info("hl7.listening", port=port, tls=settings.hl7_tls_certificate_file is not None)
     try:

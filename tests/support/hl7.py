@@ -23,6 +23,9 @@ NAME = "唐玉兰"
 PID = f"PID|1||M00012345^^^HIS^MR~{NUMBER}^^^^NI||唐^玉兰||19660215|F"
 OBR = "OBR|1|O77|L20261122001^LIS|24362-6^肾功能四项+电解质^LN|||20261122083000|||||||20261122084500|血清|||||||||LAB|F"
 POTASSIUM = "OBX|1|NM|2823-3^钾^LN||6.8|mmol/L|3.5-5.3|HH|||F|||20261122083000"
+_PATIENCE_SECONDS = 120
+"""What does not come at all; a machine that is busy with other things may take long."""
+
 SODIUM = "OBX|2|NM|2951-2^钠^LN||140.0|mmol/L|137-147|N|||F"
 
 
@@ -58,12 +61,12 @@ class Sender:
         return await self.answer()
 
     async def answer(self) -> list[list[str]]:
-        answer = await asyncio.wait_for(self.reader.readuntil(b"\x1c\r"), 10)
+        answer = await asyncio.wait_for(self.reader.readuntil(b"\x1c\r"), _PATIENCE_SECONDS)
         text = answer[1:-2].decode("gb18030" if b"|GB 18030-2000" in answer else "utf-8")
         return [line.split("|") for line in text.split("\r") if line]
 
     async def at_end(self) -> bool:
-        return await asyncio.wait_for(self.reader.read(), 10) == b""
+        return await asyncio.wait_for(self.reader.read(), _PATIENCE_SECONDS) == b""
 
 
 def verdict(answer: list[list[str]]) -> tuple[str, ...]:
@@ -109,7 +112,7 @@ async def intake_world(
     records = MongoHeldRecords(database, keyring)
     audit = AuditLog(database)
     intake = Intake(hospital_id="default", messages=messages, records=records, critical=critical, audit=audit, clock=clock)
-    server = MllpServer(intake.take, intake.too_large, allowed=networks_of(allowed), limits=limits, tls=tls)
+    server = MllpServer(intake, allowed=networks_of(allowed), limits=limits, tls=tls)
     port = await server.start("127.0.0.1", 0)
     try:
         yield Hl7World(intake, messages, records, port, database)

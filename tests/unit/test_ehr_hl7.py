@@ -41,19 +41,19 @@ def test_frames_are_found_in_whatever_pieces_they_come() -> None:
 
 
 def test_a_frame_may_be_as_long_as_allowed_and_no_byte_longer() -> None:
-    assert Framer(5).feed(frame(b"12345")) == [b"12345"]
+    assert list(Framer(5).feed(frame(b"12345"))) == [b"12345"]
     with pytest.raises(FrameTooLarge) as caught:
-        Framer(5).feed(frame(b"123456"))
+        list(Framer(5).feed(frame(b"123456")))
     assert caught.value.head.startswith(b"123456")
     with pytest.raises(FrameTooLarge):
-        Framer(5).feed(b"\x0b123456")
+        list(Framer(5).feed(b"\x0b123456"))
 
 
 def test_noise_between_frames_is_borne_for_a_while() -> None:
     framer = Framer(10)
-    assert framer.feed(b"x" * 4_096) == []
+    assert list(framer.feed(b"x" * 4_096)) == []
     with pytest.raises(NotFrames):
-        framer.feed(b"x")
+        list(framer.feed(b"x"))
 
 
 # Characters and escapes
