@@ -181,11 +181,13 @@ def decide_settlement(state: ConsultState, now_ms: int) -> Draft:
 
 
 def decide_after_sales_close(state: ConsultState, now_ms: int, *, command_id: str) -> Draft:
-    """A consult that still goes on ends before its fee goes back; at its deadline it expires instead."""
+    """A consult that still goes on ends before its fee goes back, also where its only reply was recalled meanwhile; at its
+    deadline it expires instead."""
     _require_new(state, command_id)
     if state.open and now_ms >= state.closes_at_ms:
         return decide_expiry(state, now_ms)
-    _require(state, Command.AFTER_SALES, now_ms)
+    if not state.open:
+        raise OrderTransitionRefused(status=state.status.value)
     return _closed(state, CloseReason.AFTER_SALES, now_ms, sender=None, role=SYSTEM, command_id=command_id)
 
 

@@ -5,8 +5,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-import structlog
-
 from consult.domain.after_sales import (
     CAUSE,
     AfterSales,
@@ -17,7 +15,6 @@ from consult.domain.after_sales import (
 from consult.domain.decisions import AlreadyDone, decide_after_sales, decide_after_sales_close
 from consult.domain.notices import NoticeKind, notice_of
 from consult.domain.order import ORDERS, Order
-from consult.domain.status import OrderStatus
 from consult.domain.tasks import TaskKind, new_task, task_id_of
 from consult.errors import AfterSalesNotFound, AfterSalesTransitionRefused, OrderTransitionRefused
 from consult.ports import Decide, Log, OrderMedia, OrderRepository, Outboxes, Payments
@@ -29,16 +26,15 @@ from consult.service.tasks import TaskService
 from server.kernel.actor import Actor, Role, StaffRole
 from server.kernel.audit import Audit, Outcome, audit_row
 from server.kernel.clock import Clock
-from server.kernel.errors import Forbidden
+from server.kernel.errors import Forbidden, Unavailable
 from server.kernel.ids import derived_id, is_id
 from server.kernel.outbox import Event, event_of
-
-log = structlog.get_logger(__name__)
 
 ASKED: Final = "consult.after_sales_asked"
 DECIDED: Final = "consult.after_sales_decided"
 VIEWED: Final = "consult.after_sales_viewed"
 LISTED: Final = "consult.after_sales_listed"
+_TRIES: Final = 5
 _DUE: Final = timedelta(hours=24)
 _READERS: Final = frozenset({StaffRole.MEDICAL_ADMIN, StaffRole.FINANCE})
 _DECIDERS: Final = frozenset({StaffRole.MEDICAL_ADMIN})
@@ -160,7 +156,8 @@ class AfterSalesService:
         await self.notices.tell([notice])
 
     async def _carry_out(self, order: Order) -> None:
-        """Close what is open, write what goes back into the log, and have it paid. Each step is taken once."""
+        """Write what goes back into the log, and have it paid; close first what is open, also where a recall opened it again.
+        Each step is taken once. Where no reply counts any more nothing is written: the whole fee goes back by itself."""
         case = _case_of(order)
         if case.state is not AfterSalesState.GRANTED or order.captured_payment_id is None:
             return
@@ -173,20 +170,23 @@ class AfterSalesService:
             command_id=derived_id("after_sales.grant", order.id),
         )
         close = partial(decide_after_sales_close, command_id=derived_id("after_sales.close", order.id))
-        now = await self.access.fresh(order)
-        if now.status is OrderStatus.IN_SESSION:
+        for _ in range(_TRIES):
+            if await self._append(order, grant):
+                await self.payments.refund(order.captured_payment_id, order.hospital_id, CAUSE, case.amount_fen)
+                return
+            facts = (await self.access.fresh(order)).facts
+            if facts is None or not facts.open:
+                return
             await self._append(order, close)
-        if await self._append(order, grant):
-            await self.payments.refund(order.captured_payment_id, order.hospital_id, CAUSE, case.amount_fen)
+        raise Unavailable
 
     async def _append(self, order: Order, decide: Decide) -> bool:
-        """Whether it stands in the log. Refused: a recall left no reply that counts, so the whole fee goes back by itself."""
+        """Whether it stands in the log."""
         try:
             await self.log.append(order.conversation_id, decide)
         except AlreadyDone:
             return True
-        except OrderTransitionRefused as refusal:
-            log.warning("after_sales.overtaken", order_id=order.id, status=refusal.fields.get("status"))
+        except OrderTransitionRefused:
             return False
         return True
 

@@ -192,11 +192,8 @@ async def test_of_two_who_decide_at_once_one_does(world: World) -> None:
         await decide(world, case)
 
 
-async def test_a_process_that_dies_after_the_decision_leaves_one_that_others_carry_out(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    case = await completed(world)
-    await ask(world, case)
+async def decided_only(world: World, case: Case, monkeypatch: pytest.MonkeyPatch, **decision: Any) -> None:
+    """Whoever decides dies before anything follows."""
 
     async def dies(*_: Any) -> None:
         raise ConnectionError
@@ -204,7 +201,45 @@ async def test_a_process_that_dies_after_the_decision_leaves_one_that_others_car
     with monkeypatch.context() as patch:
         patch.setattr(type(world.consult.after_sales), "_carry_out", dies)
         with pytest.raises(ConnectionError):
-            await decide(world, case, amount_fen=700)
+            await decide(world, case, **decision)
+
+
+async def test_a_reply_recalled_after_the_decision_opens_nothing_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = await world.paid()
+    replies = [await case.say(case.doctor) for _ in range(3)]
+    await ask(world, case)
+    await decided_only(world, case, monkeypatch, amount_fen=900)
+    await case.recall(case.doctor, replies[-1].entry.seq)
+    assert (await case.now()).status is OrderStatus.IN_SESSION
+    await world.follow()
+    order = await case.now()
+    assert (order.status, order.close_reason) == (OrderStatus.COMPLETED, CloseReason.AFTER_SALES)
+    assert world.payments.amounts == {(case.payment_id, "after_sales"): 900}
+
+
+async def test_where_the_only_reply_is_recalled_after_the_decision_the_whole_fee_goes_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = await world.paid()
+    reply = await case.say(case.doctor)
+    await ask(world, case)
+    await decided_only(world, case, monkeypatch, amount_fen=900)
+    await case.recall(case.doctor, reply.entry.seq)
+    for _ in range(2):
+        await world.follow()
+    assert (await case.now()).status is OrderStatus.REFUNDING
+    await world.consult.deadlines.sweep()
+    await world.follow()
+    assert world.payments.amounts == {(case.payment_id, "after_sales"): None}
+    assert await entries(world, case) == ["opened", "message", "recall", "closed", "settled"]
+
+
+async def test_a_process_that_dies_after_the_decision_leaves_one_that_others_carry_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = await completed(world)
+    await ask(world, case)
+    await decided_only(world, case, monkeypatch, amount_fen=700)
     assert world.payments.amounts == {}
     async with open_world(world.database, world.clock, beside=world) as other:
         await other.follow()
