@@ -35,6 +35,7 @@ from consult.ports import (
     Outboxes,
     Patients,
     Payments,
+    ReadMarks,
     VisitHistory,
 )
 from consult.rules import ConsultRules
@@ -140,6 +141,7 @@ def assemble(
     media: OrderMedia,
     billing: Payments,
     settings: OrderSettings,
+    reads: ReadMarks,
     visits: VisitHistory | None = None,
     texts: DoctorTexts | None = None,
     pushes: Pushes | None = None,
@@ -210,7 +212,7 @@ def assemble(
         notes=notes,
         after_sales=after_sales,
         projection=OrderProjection(orders, log, notices, reminders, fairness, places, pool, relay, clock),
-        deadlines=Deadlines(orders, orders, places, payments, log, relay, clock, clock_ok, held),
+        deadlines=Deadlines(orders, orders, places, payments, log, relay, clock, clock_ok, held, reads),
         media_owners=MediaOwners(orders, log),
         consumers=consumers(payments, consults, desk, reminders, fairness, notes, after_sales),
         referrals=referrals,

@@ -6,6 +6,7 @@ Any number of these may run at once and die at any moment: what an order's log o
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -13,9 +14,10 @@ import structlog
 from consult.domain.decisions import decide_expiry, decide_settlement
 from consult.domain.log import facts_of
 from consult.domain.order import ORDERS, DueOrder
+from consult.domain.quick import decide_lapse
 from consult.domain.status import CloseReason, LogFacts
 from consult.errors import OrderTransitionRefused
-from consult.ports import ClockOk, Decide, DueOrders, Log, OrderRepository, Outboxes, PlaceRepository
+from consult.ports import ClockOk, Decide, DueOrders, Log, OrderRepository, Outboxes, PlaceRepository, ReadMarks
 from consult.service.payments import OrderPaymentService
 from consult.service.places import CRASHED_AFTER, HeldPlaces
 from consult.service.settlement import settled_event
@@ -52,12 +54,13 @@ class Deadlines:
     clock: Clock
     clock_ok: ClockOk
     held: HeldPlaces
+    reads: ReadMarks
     concurrency: int = 50
 
     async def sweep(self) -> int:
         """Everything that is due now. Returns how many decisions were taken."""
         taken = 0
-        for part in (self.expire_due, self.settle_due, self.cancel_unpaid, self.free_places):
+        for part in (self.expire_due, self.settle_due, self.cancel_unpaid, self.return_silent, self.free_places):
             taken += await part()
         return taken
 
@@ -72,6 +75,10 @@ class Deadlines:
     async def cancel_unpaid(self) -> int:
         """Cancel what nobody paid in time."""
         return await self._each(self.due.unpaid(self.clock.now()), self._cancel, asks_log=False)
+
+    async def return_silent(self) -> int:
+        """Put quick consults back into their pool whose doctor neither said nor read anything."""
+        return await self._each(self.due.lapsing(self.clock.now()), self._lapse, asks_log=True)
 
     async def free_places(self) -> int:
         """Free what an attempt took while its order was being cancelled, and then died; settle what an entry that never came
@@ -89,6 +96,14 @@ class Deadlines:
 
     async def _settle(self, order: DueOrder) -> _Decision:
         return await self._append(order, decide_settlement)
+
+    async def _lapse(self, order: DueOrder) -> _Decision:
+        """A doctor who reads at this very moment may lose it all the same; they said nothing, so nothing is lost."""
+        now, state = self.clock.now(), (await self.log.read_fresh(order.conversation_id)).state
+        read_seq = await self.reads.read_seq(order.conversation_id, state.doctor)
+        decided = await self._append(order, partial(decide_lapse, read_seq=read_seq))
+        await self.due.lapse_decided(order, now)
+        return decided
 
     async def _append(self, order: DueOrder, decide: Decide) -> _Decision:
         """Refused: the document lags behind the log; what the log says now is written over it."""

@@ -254,6 +254,14 @@ class DueOrders(Protocol):
 
     def unpaid(self, now: datetime) -> AsyncIterator[DueOrder]: ...
 
+    def lapsing(self, now: datetime) -> AsyncIterator[DueOrder]:
+        """Quick consults whose doctor has been silent for as long as the policy allows."""
+        ...
+
+    async def lapse_decided(self, order: DueOrder, now: datetime) -> None:
+        """What was due until that instant was looked at; the next entry of the log makes it due again, if it is."""
+        ...
+
     def unfreed(self, before: datetime) -> AsyncIterator[DueOrder]:
         """Cancelled before that instant, and a place of their day may still be theirs."""
         ...
@@ -267,6 +275,12 @@ class WholeLog(Protocol):
     def entries(self) -> AsyncIterator[Entry | Unreadable]: ...
 
     async def has_log(self, conversation_id: str, hospital_id: str) -> bool: ...
+
+
+class ReadMarks(Protocol):
+    async def read_seq(self, conversation_id: str, account_id: str) -> int:
+        """Up to which entry this member has read; 0 where nothing is known."""
+        ...
 
 
 class TimedOrders(Protocol):

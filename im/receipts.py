@@ -72,6 +72,12 @@ class Receipts:
         """The receipts of all members, by conversation."""
         return {key: marks.receipts for key, marks in (await self.marks_of("", conversation_ids)).items()}
 
+    async def read_seq(self, conversation_id: str, account_id: str) -> int:
+        """Up to which entry this member has read, as of now; 0 where nothing is known."""
+        marks = (await self.marks_of(account_id, [conversation_id], fresh=True)).get(conversation_id)
+        own = [] if marks is None else [mark.read_seq for mark in marks.receipts if mark.account_id == account_id]
+        return max(own, default=0)
+
     async def unread(self, conversation_id: str, account_id: str) -> int:
         """Others' messages above the read mark that are not recalled."""
         marks = (await self.marks_of(account_id, [conversation_id])).get(conversation_id)

@@ -19,6 +19,9 @@ PATIENT: Final = "patient"
 DOCTOR: Final = "doctor"
 SYSTEM: Final = "system"
 
+SILENT: Final = "silent"
+"""Why an order went back to its pool without its doctor's doing."""
+
 _NO_SENDER: Final = 255
 _MOST_ACCOUNTS: Final = 255
 
@@ -31,9 +34,11 @@ class Policy:
     replies: int
     recall_window_ms: int
     patient_burst: int
+    quick_patience_ms: int = 0
+    """How long a doctor who took a quick consult may say and read nothing; 0: until the deadline."""
 
     def as_data(self) -> dict[str, int]:
-        """As it stands in entries."""
+        """As it stands in entries; `quick_patience_ms` stands in the opening of quick consults only."""
         return {
             "validity_ms": self.validity_ms,
             "replies": self.replies,
@@ -89,7 +94,8 @@ class ConsultState:
     `closing_seq` is the entry that closed it. `commands` are the ids of requests that already had their effect. `referral` is
     the one that is under way, `referrals` how many there were; `referred_to` the doctor whom one brought, or whom a quick
     consult is with. `department` is set on quick consults: while `doctor` is NOBODY they wait in its pool. `returned_by` put it
-    back there. `places` are those (doctor, local day) of daily maxima that the log took and has not given back.
+    back there. `taken_seq` is the take of a doctor who has done nothing since, 0 where there is none; `lapsed`: a silent one
+    lost it already. `places` are those (doctor, local day) of daily maxima that the log took and has not given back.
     """
 
     order_id: str
@@ -119,6 +125,8 @@ class ConsultState:
     department: LogDepartment | None = None
     returned_by: set[str] = field(default_factory=set)
     places: set[tuple[str, str]] = field(default_factory=set)
+    taken_seq: int = 0
+    lapsed: bool = False
 
     @property
     def waits_in_pool(self) -> bool:
@@ -146,6 +154,15 @@ class ConsultState:
         if last is None or self.closed_at_ms >= self.times[last - 1] + window:
             return self.closed_at_ms
         return self.closed_at_ms + window
+
+    @property
+    def lapse_due_at_ms(self) -> int | None:
+        """When a quick consult may go back to its pool, if its doctor read nothing of it either. Once in its life."""
+        patience = self.policy.quick_patience_ms
+        if not self.open or not self.taken_seq or self.lapsed or not patience:
+            return None
+        due = self.times[self.taken_seq - 1] + patience
+        return due if due < self.closes_at_ms else None
 
     @property
     def status(self) -> OrderStatus:
@@ -177,6 +194,7 @@ def opening_of(
     }
     if department is not None:
         data["department"] = {"id": department.id, "name": department.name}
+        data["quick_patience_ms"] = policy.quick_patience_ms
     return Opening(hospital_id, paid_at_ms, Draft(kind=EntryKind.OPENED, sender=None, role=SYSTEM, data=data))
 
 
@@ -205,6 +223,7 @@ def facts_of(state: ConsultState) -> LogFacts:
         settled=state.settled,
         doctor=state.referred_to,
         referral_to=None if state.referral is None else state.referral.doctor.id,
+        lapse_due_at_ms=state.lapse_due_at_ms,
     )
 
 
@@ -220,7 +239,13 @@ def summary_of(state: ConsultState) -> Summary:
 
 
 def _begin(data: Mapping[str, Any]) -> ConsultState:
-    policy = Policy(data["validity_ms"], data["replies"], data["recall_window_ms"], data["patient_burst"])
+    policy = Policy(
+        data["validity_ms"],
+        data["replies"],
+        data["recall_window_ms"],
+        data["patient_burst"],
+        data.get("quick_patience_ms", 0),
+    )
     department = data.get("department")
     doctors = [data["doctor"]] if data["doctor"] != NOBODY else []
     return ConsultState(
@@ -253,7 +278,7 @@ def _fold_message(state: ConsultState, entry: Entry) -> None:
     if account != state.doctor:
         state.patient_run += 1
         return
-    state.patient_run = 0
+    state.patient_run = state.taken_seq = 0
     if state.referral is not None:
         _end_referral(state)
     state.counted[entry.seq] = None
@@ -297,9 +322,12 @@ def _fold_referred(state: ConsultState, entry: Entry) -> None:
     if data["act"] == QuickAct.TAKE:
         state.places.add((data["doctor"]["id"], data["place_day"]))
         _pass_on(state, LogDoctor(**data["doctor"]))
+        state.taken_seq = entry.seq
         return
+    state.taken_seq = 0
     if data["act"] == QuickAct.RETURN:
         state.returned_by.add(state.doctor)
+        state.lapsed |= data.get("cause") == SILENT
         _end_referral(state)
         _pass_on(state, LogDoctor(**data["doctor"]))
         return

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from consult.domain.decisions import decide_after_sales, decide_expiry, decide_recall, decide_settlement
-from consult.domain.log import ConsultState, fold
+from consult.domain.log import SILENT, ConsultState, fold
+from consult.domain.quick import decide_lapse
 from consult.domain.status import CloseReason, Phase
 from consult.errors import OrderTransitionRefused
 from im.domain import Draft, Entry, EntryKind, RecallMessage
@@ -150,6 +151,15 @@ class ConversationWalk:
             when = f"{_seconds(entry.at_ms - state.closes_at_ms)} after the deadline" if state.open else "after the close"
             yield self._finding(Fault.WRONG, entry.seq, f"{entry.draft.kind.value} {when}")
 
+    def _check_referred(self, state: ConsultState, entry: Entry) -> Iterator[Finding]:
+        """One that went back to its pool for its doctor's silence is decided again."""
+        yield from self._check_in_time(state, entry)
+        data = entry.draft.data
+        if data.get("cause") == SILENT:
+            if data.get("now_ms") != entry.at_ms:
+                yield self._finding(Fault.WRONG, entry.seq, "decided for another instant than it stands at")
+            yield from self._decide_again(lambda: decide_lapse(state, entry.at_ms, read_seq=data["read_seq"]), entry)
+
     def _check_recall(self, state: ConsultState, entry: Entry) -> Iterator[Finding]:
         draft = entry.draft
         assert draft.sender is not None, "a recall has a sender"
@@ -224,7 +234,7 @@ _CHECKS: Final[Mapping[EntryKind, Callable[[ConversationWalk, ConsultState, Entr
         EntryKind.OPENED: ConversationWalk._check_nothing,
         EntryKind.MESSAGE: ConversationWalk._check_in_time,
         EntryKind.GIFT: ConversationWalk._check_in_time,
-        EntryKind.REFERRED: ConversationWalk._check_in_time,
+        EntryKind.REFERRED: ConversationWalk._check_referred,
         EntryKind.RECALL: ConversationWalk._check_recall,
         EntryKind.CLOSED: ConversationWalk._check_closed,
         EntryKind.SETTLED: ConversationWalk._check_settled,

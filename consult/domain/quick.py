@@ -1,7 +1,8 @@
 """Quick consults: the patient asks a department, and its first free doctor takes the order out of the pool.
 
 A take and a return are entries of the order's log, so of two doctors who grab at once exactly one gets the number, and a
-cancel, the deadline and a take have one winner too. A doctor who gave it back does not get it again by a take.
+cancel, the deadline and a take have one winner too. A doctor who gave it back does not get it again by a take; nor does one
+from whom it went back because they neither said nor read anything.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from consult.domain.decisions import AlreadyDone, decide_decline
-from consult.domain.log import DOCTOR, ConsultState, Draft, QuickAct
+from consult.domain.log import DOCTOR, SILENT, SYSTEM, ConsultState, Draft, QuickAct
 from consult.domain.status import NOBODY, Command, LogDoctor, require_allowed
 from consult.errors import OrderNotFound, OrderTaken, OrderTransitionRefused
 from im.domain import EntryKind
@@ -61,6 +62,35 @@ def decide_give_back(state: ConsultState, now_ms: int, *, account_id: str, reaso
         raise OrderTransitionRefused(status=state.status.value)
     nobody = LogDoctor(NOBODY, "", "", state.department.name)
     return _entry(state, QuickAct.RETURN, sender=account_id, doctor=nobody, command_id=command_id, reason=reason)
+
+
+def decide_lapse(state: ConsultState, now_ms: int, *, read_seq: int) -> Draft:
+    """Who took it neither said nor read anything in the time that the policy gives: it goes back to its pool, once. `read_seq`
+    is how far that doctor has read. Raises OrderTransitionRefused."""
+    due, department = state.lapse_due_at_ms, state.department
+    if due is None or department is None or now_ms < due or read_seq >= state.taken_seq or not state.is_open_at(now_ms):
+        raise OrderTransitionRefused(status=state.status.value)
+    doctor = LogDoctor(NOBODY, "", "", department.name).as_data()
+    data: Mapping[str, Any] = {
+        "act": QuickAct.RETURN.value,
+        "doctor": doctor,
+        "from": state.doctor,
+        "cause": SILENT,
+        "taken_seq": state.taken_seq,
+        "read_seq": read_seq,
+        "lapse_due_at_ms": due,
+        "deadline_at_ms": state.closes_at_ms,
+        "counted_replies": len(state.counted),
+        "now_ms": now_ms,
+    }
+    shown = {"act": QuickAct.RETURN.value, "doctor": doctor}
+    return Draft(
+        kind=EntryKind.REFERRED,
+        sender=None,
+        role=SYSTEM,
+        parts=({"kind": "system", "event": EntryKind.REFERRED.value, "data": shown},),
+        data=data,
+    )
 
 
 def _entry(

@@ -119,6 +119,7 @@ class LogFacts:
 
     Instants are milliseconds. `settle_due_at_ms` is set while the order is closed and not settled.
     `doctor` is set once a referral or a take changed who it is; `referral_to` while one is offered to that doctor.
+    `lapse_due_at_ms` is when a quick consult goes back to its pool unless its doctor reads it.
     """
 
     seq: int
@@ -134,6 +135,7 @@ class LogFacts:
     settled: Outcome | None = None
     doctor: LogDoctor | None = None
     referral_to: str | None = None
+    lapse_due_at_ms: int | None = None
 
 
 def log_status(facts: LogFacts | None) -> OrderStatus:

@@ -100,7 +100,7 @@ def order_from(document: Mapping[str, Any], keys: HospitalKeys) -> Order:
         refunded_fen=document["refunded_fen"],
         place_day=document["place_day"],
         payment_ids=tuple(document.get("payment_ids", ())),
-        policy=Policy(**document["policy"]) if document.get("policy") else None,
+        policy=_policy_from(document) if document.get("policy") else None,
         paid_at=document.get("paid_at"),
         captured_payment_id=document.get("captured_payment_id"),
         cancelled_at=document.get("cancelled_at"),
@@ -110,6 +110,11 @@ def order_from(document: Mapping[str, Any], keys: HospitalKeys) -> Order:
         rating=None if document["rating"] is None else _rating_from(document["rating"], order_id, keys),
         after_sales=_after_sales_from(document["after_sales"], order_id, keys) if document.get("after_sales") else None,
     )
+
+
+def _policy_from(document: Mapping[str, Any]) -> Policy:
+    """What came later stands beside it, so that processes of an older version still read it."""
+    return Policy(**document["policy"], quick_patience_ms=document.get("quick_patience_ms", 0))
 
 
 def policy_document(policy: Policy) -> Document:

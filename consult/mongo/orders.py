@@ -68,6 +68,7 @@ ORDER_INDEXES: Final = [
     IndexModel([("unpaid_at", ASCENDING)], partialFilterExpression={"unpaid_at": _DATE}),
     IndexModel([("expire_at", ASCENDING)], partialFilterExpression={"expire_at": _DATE}),
     IndexModel([("settle_at", ASCENDING)], partialFilterExpression={"settle_at": _DATE}),
+    IndexModel([("lapse_at", ASCENDING)], partialFilterExpression={"lapse_at": _DATE}),
     IndexModel(
         [
             ("hospital_id", ASCENDING),
@@ -228,6 +229,7 @@ class MongoOrders:
                 "paid_at": at,
                 "deadline_at": deadline_at,
                 "policy": policy_document(policy),
+                "quick_patience_ms": policy.quick_patience_ms,
                 "unpaid_at": None,
                 "expire_at": deadline_at,
             },
@@ -349,6 +351,14 @@ class MongoOrders:
     def settling(self, now: datetime) -> AsyncIterator[DueOrder]:
         return self._due("settle_at", {"settle_at": {"$lte": now, **_DATE}})
 
+    def lapsing(self, now: datetime) -> AsyncIterator[DueOrder]:
+        return self._due("lapse_at", {"lapse_at": {"$lte": now, **_DATE}})
+
+    async def lapse_decided(self, order: DueOrder, now: datetime) -> None:
+        await self._orders.update_one(
+            {"_id": order.id, "hospital_id": order.hospital_id, "lapse_at": {"$lte": now}}, {"$set": {"lapse_at": None}}
+        )
+
     def unpaid(self, now: datetime) -> AsyncIterator[DueOrder]:
         return self._due("unpaid_at", {"unpaid_at": {"$lte": now, **_DATE}})
 
@@ -403,6 +413,7 @@ def _projection(facts: LogFacts, settled: Event | None, **also: int) -> Document
         "shown_seq": facts.seq,
         "expire_at": from_ms(facts.closes_at_ms) if facts.open else None,
         "settle_at": from_ms(facts.settle_due_at_ms) if facts.settle_due_at_ms is not None else None,
+        "lapse_at": from_ms(facts.lapse_due_at_ms) if facts.lapse_due_at_ms is not None else None,
         "status": log_status(facts).value,
         **also,
     }

@@ -40,11 +40,18 @@ class OrderSettings:
     recall_window: timedelta = timedelta(minutes=2)
     patient_burst: int = 100
     unpaid_timeout: timedelta = timedelta(minutes=30)
+    quick_patience: timedelta = timedelta(minutes=30)
 
     @property
     def policy(self) -> Policy:
         millisecond = timedelta(milliseconds=1)
-        return Policy(self.validity // millisecond, self.replies, self.recall_window // millisecond, self.patient_burst)
+        return Policy(
+            self.validity // millisecond,
+            self.replies,
+            self.recall_window // millisecond,
+            self.patient_burst,
+            self.quick_patience // millisecond,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ def _sweeps(settings: Settings, made: Product) -> list[Sweep]:
         *polled,
         Sweep("expire", settings.sweep_interval, deadlines.expire_due, timed=True),
         Sweep("settle", settings.sweep_interval, deadlines.settle_due, timed=True),
+        Sweep("silent", timedelta(seconds=5), deadlines.return_silent, timed=True),
         Sweep("unpaid", settings.sweep_interval, deadlines.cancel_unpaid, timed=True),
         Sweep("reminders", settings.sweep_interval, made.consult.reminders.sweep, timed=True),
         Sweep("critical", settings.sweep_interval, made.critical.escalate_due, timed=True),

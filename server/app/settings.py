@@ -51,6 +51,10 @@ class Settings(BaseSettings):
         default="12h:notice,4h:sms,1h:notice+task",
         description="what is done when so much time is left and no doctor replied; a hospital may decide otherwise",
     )
+    quick_patience: Duration = Field(
+        default=parse_duration("30m"),
+        description="how long who took a quick consult may say and read nothing before it is the pool's again; 0s: no end",
+    )
     unpaid_timeout: PositiveDuration = Field(default=parse_duration("30m"), description="life of an unpaid order")
     recall_window: Duration = Field(default=parse_duration("2m"), description="how long a message can be recalled")
     sweep_interval: PositiveDuration = Field(default=parse_duration("1s"), description="how often deadlines are looked for")

@@ -268,6 +268,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
             consents=doors.consents,
             media=media,
             billing=OrderPayments(payments, refunds),
+            reads=receipts,
             texts=doors.texts,
             pushes=push.service,
             names=people.names,
@@ -278,6 +279,7 @@ async def product(settings: Settings, addresses: Addresses, *, listens: bool) ->
                 recall_window=settings.recall_window,
                 patient_burst=settings.patient_burst,
                 unpaid_timeout=settings.unpaid_timeout,
+                quick_patience=settings.quick_patience,
             ),
             visits=OfflineVisits(hospital),
         )

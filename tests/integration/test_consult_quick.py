@@ -9,18 +9,22 @@ import pytest
 from accounts.domain.doctors import Doctor
 from accounts.errors import DepartmentNotFound
 from consult.domain.order import Order, local_day
+from consult.domain.proofs import ConversationWalk, DeadlineReport
 from consult.domain.status import OrderStatus, Phase
 from consult.errors import OrderDailyMaximum, OrderDoctorUnavailable, OrderNotFound, OrderTaken, OrderTransitionRefused
+from consult.service.orders import OrderSettings
 from consult.service.quick import POOL_CHANGED
 from consult.service.records import OrderRecordAccess
 from ehr_view.domain.access import Grant, Refused
 from im.errors import ConversationNotFound
+from im.receipts import Receipts
 from server.kernel.actor import DEFAULT_HOSPITAL, Actor, Role, StaffRole
 from server.kernel.errors import DomainError, Forbidden
 from server.kernel.ids import new_id
 from tests.support.consult import Case, World, open_world
 
 VALIDITY = timedelta(hours=48)
+PATIENCE = timedelta(minutes=30)
 HEART = "d" * 32
 STAFF = Actor(new_id(), Role.STAFF, DEFAULT_HOSPITAL, new_id(), staff_roles=frozenset({StaffRole.MEDICAL_ADMIN}))
 
@@ -176,6 +180,74 @@ async def test_declined_it_is_back_in_the_pool_and_the_next_doctor_has_it_all(wo
     assert [each["kind"] for each in told].count("order_returned") == 1
     waiting = await world.database["notices"].find({"kind": "quick_waiting"}).to_list()
     assert [each["account_id"] for each in waiting].count(second.account_id) == 1  # told of the return, not of what was gone
+
+
+async def test_who_took_it_and_is_silent_loses_it_once_and_it_is_the_next_doctors(world: World) -> None:
+    silent, next_one, third = doctors_of(world, 3)
+    case = await pooled(world)
+    deadline = (await world.consult.pool.list_pool(silent))[0].closes_at
+    await take(world, silent, case.id)
+    await world.follow()
+    world.clock.advance(PATIENCE - timedelta(milliseconds=1))
+    assert await world.consult.deadlines.return_silent() == 0
+    world.clock.advance(timedelta(milliseconds=1))
+    async with open_world(world.database, world.clock, beside=world) as other:
+        both = await asyncio.gather(*(each.consult.deadlines.return_silent() for each in (world, other)))
+    assert sum(both) == 1
+    await world.follow()
+    with pytest.raises(ConversationNotFound):
+        await world.log.access(silent, case.order.conversation_id)
+    assert [await seen_by(world, who) for who in (silent, next_one)] == [[], [case.id]]
+    with pytest.raises(OrderTaken):
+        await take(world, silent, case.id)
+    assert (await world.consult.pool.list_pool(next_one))[0].closes_at == deadline
+    kinds = [each["kind"] for each in await world.database["notices"].find({"account_id": case.patient.account_id}).to_list()]
+    assert sorted(kinds) == ["order_returned", "order_taken"]
+    await take(world, next_one, case.id)
+    await world.follow()
+    world.clock.advance(PATIENCE * 2)
+    assert await world.consult.deadlines.return_silent() == 0
+    assert await seen_by(world, third) == []
+    walk = ConversationWalk(case.order.conversation_id, DeadlineReport())
+    entries = (await world.log.read_entries(case.order.conversation_id, after_seq=0)).entries
+    assert [finding for entry in entries for finding in walk.take(entry)] == []
+
+
+@pytest.mark.parametrize("sign", ["reads", "replies", "replies and recalls", "refers"])
+async def test_who_gives_any_sign_keeps_it_until_the_deadline(world: World, sign: str) -> None:
+    doctor, colleague = doctors_of(world, 2)
+    case = await pooled(world)
+    await take(world, doctor, case.id)
+    case = replace(case, doctor=doctor)
+    if sign == "reads":
+        receipts = Receipts(world.database, world.log)
+        await receipts.read(doctor, case.order.conversation_id, 2)
+        await receipts.close()
+    elif sign == "refers":
+        await world.consult.referrals.propose(doctor, case.id, colleague.account_id, "请您看看", new_id())
+    else:
+        said = await case.say(doctor, "在")
+        if sign == "replies and recalls":
+            await case.recall(doctor, said.entry.seq)
+    await world.follow()
+    world.clock.advance(PATIENCE)
+    assert await world.consult.deadlines.return_silent() == 0
+    assert (await world.log.read_fresh(case.order.conversation_id)).state.doctor == doctor.account_id
+    assert await world.database["orders"].count_documents({"lapse_at": {"$type": "date"}}) == 0
+
+
+async def test_where_patience_has_no_end_or_the_clock_is_wrong_nobody_loses_anything(database, clock) -> None:
+    async with open_world(database, clock, OrderSettings(quick_patience=timedelta(0))) as world:
+        world.doctors.departments.add((DEFAULT_HOSPITAL, HEART))
+        await world.consult.offers.set_price(STAFF, HEART, 3000)
+        (doctor,) = doctors_of(world, 1)
+        case = await pooled(world)
+        await take(world, doctor, case.id)
+        await world.follow()
+        clock.advance(VALIDITY - timedelta(seconds=1))
+        assert await world.consult.deadlines.return_silent() == 0
+        world.clock_is_ok = False
+        assert await world.consult.deadlines.return_silent() == 0
 
 
 async def test_nobody_takes_it_in_48_hours_and_all_of_it_goes_back(world: World) -> None:

@@ -20,6 +20,7 @@ from consult.ports import Payments
 from consult.service.orders import OrderRequest, OrderSettings
 from im.domain import Appended, RecallMessage, SendMessage
 from im.mongo import INDEXES as LOG_INDEXES
+from im.receipts import Receipts
 from im.service import ConversationLog
 from server.kernel.actor import DEFAULT_HOSPITAL, PLATFORM, Actor, Role, system_actor
 from server.kernel.audit import INDEXES as AUDIT_INDEXES
@@ -337,6 +338,7 @@ async def make_world(
         media=media,
         billing=billing or payments,
         settings=chosen,
+        reads=Receipts(database, log),
         texts=texts,
     )
     for action, consumer in consult.consumers.items():

@@ -1,10 +1,13 @@
 """Quick consults by values alone: who may take one, and what a take and a return do to it."""
 
+from dataclasses import replace
+
 import pytest
 
 from consult.domain.decisions import AlreadyDone
 from consult.domain.log import ConsultState, Draft, LogDepartment, QuickAct, facts_of, opening_of, summary_of
-from consult.domain.quick import decide_give_back, decide_take
+from consult.domain.proofs import ConversationWalk, DeadlineReport, Fault
+from consult.domain.quick import decide_give_back, decide_lapse, decide_take
 from consult.domain.status import NOBODY, LogDoctor, OrderStatus
 from consult.errors import OrderNotFound, OrderTaken, OrderTransitionRefused
 from im.errors import ConversationNotFound
@@ -140,3 +143,80 @@ def test_an_order_of_a_doctors_is_in_no_pool_and_ends_when_it_is_declined() -> N
 
 def test_the_acts_of_quick_consults_are_no_acts_of_referrals() -> None:
     assert [act.value for act in QuickAct] == ["taken", "returned"]
+
+
+PATIENCE_MS = 30 * 60_000
+
+
+class Impatient(Quick):
+    """One whose policy lets a silent doctor keep it for half an hour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        opened = self.entries[0]
+        data = {**opened.draft.data, "quick_patience_ms": PATIENCE_MS}
+        self.entries, self.state = [], None  # type: ignore[assignment]
+        self.add(replace(opened.draft, data=data), PAID)
+
+    def lapse(self, at_ms: int, read_seq: int = 0) -> None:
+        self.add(decide_lapse(self.state, at_ms, read_seq=read_seq), at_ms)
+
+
+def test_a_silent_doctor_loses_it_at_the_end_of_the_patience_and_not_before() -> None:
+    log = Impatient()
+    log.take(D, PAID + 1)
+    due = PAID + 1 + PATIENCE_MS
+    assert facts_of(log.state).lapse_due_at_ms == due
+    with pytest.raises(OrderTransitionRefused):
+        log.lapse(due - 1)
+    log.lapse(due, read_seq=1)  # the opening is older than the take
+    state = log.state
+    assert (state.doctor, dict(state.roles), state.returned_by, state.waits_in_pool) == (NOBODY, {P: "patient"}, {D}, True)
+    assert (state.closes_at_ms, state.places) == (DEADLINE, {(D, DAY)})
+
+
+def test_who_read_the_take_or_what_came_after_it_keeps_it() -> None:
+    log = Impatient()
+    log.take(D)
+    for read_seq in (2, 3):
+        with pytest.raises(OrderTransitionRefused):
+            log.lapse(PAID + PATIENCE_MS, read_seq=read_seq)
+
+
+def test_it_goes_back_for_silence_once_in_its_life() -> None:
+    log = Impatient()
+    log.take(D)
+    log.lapse(PAID + PATIENCE_MS)
+    log.take(X, PAID + PATIENCE_MS)
+    assert facts_of(log.state).lapse_due_at_ms is None
+    with pytest.raises(OrderTransitionRefused):
+        log.lapse(DEADLINE - 1)
+
+
+def test_a_patience_that_ends_with_the_deadline_or_was_never_decided_takes_it_from_nobody() -> None:
+    late = Impatient()
+    late.take(D, DEADLINE - PATIENCE_MS)
+    older = Quick()
+    older.take(D)
+    assert [facts_of(log.state).lapse_due_at_ms for log in (late, older)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("change", "faults"),
+    [
+        ({}, []),
+        ({"read_seq": 2}, [Fault.WRONG]),
+        ({"now_ms": PAID}, [Fault.WRONG, Fault.WRONG]),
+        ({"taken_seq": 1}, [Fault.WRONG]),
+    ],
+)
+def test_that_it_was_put_back_for_silence_is_decided_again_from_what_stands_there(
+    change: dict[str, int], faults: list[Fault]
+) -> None:
+    log = Impatient()
+    log.take(D)
+    log.lapse(PAID + PATIENCE_MS)
+    last = log.entries[-1]
+    forged = replace(last, draft=replace(last.draft, data={**last.draft.data, **change}))
+    walk = ConversationWalk("c" * 32, DeadlineReport())
+    assert [finding.fault for entry in (*log.entries[:-1], forged) for finding in walk.take(entry)] == faults
