@@ -12,7 +12,7 @@ WEB_INSTALLED := web/node_modules/.installed
 WEB_BUILT := web/dist/.built
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -name schema.d.ts -not -name routes.ts)
 
-.PHONY: chaos screens web check-web browser nginx setup compiled run test lint types bench lock clean
+.PHONY: checks tests web-style web-tests chaos screens web check-web browser nginx setup compiled run test lint types bench lock clean
 
 ## setup: the virtual environment with all locked dependencies, those of the tests too
 setup: $(INSTALLED) $(NODE_INSTALLED) $(WEB_INSTALLED)
@@ -48,15 +48,19 @@ $(WEB_BUILT): $(WEB_INSTALLED) $(WEB_SOURCES) docs/openapi.json docs/asyncapi.js
 	@touch $@
 
 ## check-web: types, style, tests and size of the apps
-check-web: web
+check-web: web-style web-tests
+
+web-style: web
 	cd web && ../$(BIN)/node node_modules/typescript/bin/tsc
 	cd web && ../$(BIN)/node node_modules/eslint/bin/eslint.js .
+
+web-tests: web
 	cd web && ../$(BIN)/node node_modules/vitest/vitest.mjs run
 	cd web && ../$(BIN)/node scripts/size.mjs
 
 # Compiled ahead, since many processes start at once, and some environments forbid them to keep what they compiled.
 compiled: setup
-	@$(BIN)/python -m compileall -q $(PACKAGES)
+	@$(BIN)/python -m compileall -q $(PACKAGES) tests bench examples
 
 ## run: the whole product on this machine; Ctrl-C stops it
 run: compiled
@@ -75,11 +79,19 @@ nginx: | browser
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light > /dev/null; } \
 	  || echo "no nginx, so the tests of several hosts behind it are skipped; get it with: apt-get install -y nginx-light"
 
-## test: the whole suite, two files at a time; races, faults and deadlines alone after it, since they watch the clock
-test: compiled
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint types check-web browser nginx
-	$(BIN)/pytest -n 2 --dist loadfile -m "not stress" $(PYTEST_ARGS); others=$$?; \
-	  $(BIN)/pytest -m stress $(PYTEST_ARGS) && exit $$others
+## test: the whole suite, two files at a time, races and faults last, since they watch the clock; types and style are checked in
+## the moments when all of those wait
+test:
+	@$(MAKE) --no-print-directory -j 3 --output-sync=target compiled web-tests browser nginx
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target --keep-going checks tests
+
+# `+` keeps what pytest says from being held back until it ends.
+tests:
+	+@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# Only what may take its time: whoever is so polite waits long for a processor.
+checks:
+	@nice -n 19 $(MAKE) --no-print-directory lint types web-style
 
 ## screens: every screen of the apps as pictures in var/screens, to look at one by one; APPS="console" for one app
 screens: compiled web browser

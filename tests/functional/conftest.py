@@ -1,4 +1,5 @@
-"""One running product for all functional tests; who needs other settings starts another with `start_product`."""
+"""One running product for all functional tests, which ends with the last of them: idle it still costs a tenth of a processor.
+Who needs other settings starts another with `start_product`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +13,7 @@ from tests.support.product import Product, start_product
 __all__ = ["Product", "product", "world"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The whole product, up: server, keeper, worker, beat, simulators and databases. Whatever the tests make it ask MongoDB has
     an index."""

@@ -9,7 +9,7 @@ import pytest
 from tests.support.product import Product, start_product
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """Eight seconds from payment to deadline, and more replies than anybody sends."""
     loop = asyncio.new_event_loop()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import aiohttp
 import manimgx_fonts_cjk
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
 
 from tests.support.product import Product
 
@@ -47,15 +47,32 @@ def chromium() -> str | None:
     return named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+class Browsers:
+    """One browser after another: the same one as long as it lives."""
+
+    def __init__(self, playwright: Playwright, fonts: Path) -> None:
+        self._playwright = playwright
+        self._fonts = fonts
+        self._made: Browser | None = None
+
+    async def get(self) -> Browser:
+        if self._made is None or not self._made.is_connected():
+            environment: dict[str, str | float | bool] = {**os.environ, "FONTCONFIG_FILE": str(self._fonts)}
+            self._made = await self._playwright.chromium.launch(executable_path=chromium(), args=list(_FLAGS), env=environment)
+        return self._made
+
+    async def close(self) -> None:
+        if self._made is not None:
+            await self._made.close()
+
+
 @asynccontextmanager
-async def browser(folder: Path) -> AsyncIterator[Browser]:
-    """Headless, with Chinese letters also where the machine has none. `folder` takes what it leaves."""
+async def browsers(folder: Path) -> AsyncIterator[Browsers]:
+    """Headless, with Chinese letters also where the machine has none. `folder` takes what they leave."""
     config = folder / "fonts.conf"
     config.write_text(_FONTS.format(fonts=Path(manimgx_fonts_cjk.__file__).parent, cache=folder / "fonts-cache"))
     async with async_playwright() as playwright:
-        made = await playwright.chromium.launch(
-            executable_path=chromium(), args=list(_FLAGS), env={**os.environ, "FONTCONFIG_FILE": str(config)}
-        )
+        made = Browsers(playwright, config)
         try:
             yield made
         finally:
@@ -63,11 +80,18 @@ async def browser(folder: Path) -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
+async def browser(folder: Path) -> AsyncIterator[Browser]:
+    """One of them."""
+    async with browsers(folder) as made:
+        yield await made.get()
+
+
+@asynccontextmanager
 async def visit(made: Browser, product: Product, trace: Path, **options: Any) -> AsyncIterator[BrowserContext]:
     """One person's browser, at the product. What happened is kept as a trace, to open in Playwright's viewer, when it fails."""
     context = await made.new_context(base_url=product.base_url, **{"locale": "zh-CN", **PHONE, **options})
     context.set_default_timeout(PATIENCE_MS)
-    await context.tracing.start(screenshots=True, snapshots=True)
+    await context.tracing.start(snapshots=True)
     try:
         yield context
     except BaseException:

@@ -1,30 +1,20 @@
 """The audit console, as its people use it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.support.accessibility import serious_findings
 from tests.support.browser import DESK, visit
-from tests.support.contract import PATIENCE_SECONDS, Pair, World, identity_number, world_of
+from tests.support.contract import PATIENCE_SECONDS, Pair, World, identity_number
 from tests.support.product import Product
 from tests.web.screens.console import sign_in
 from tests.web.screens.doctor import sign_in as sign_in_as_doctor
 
 ANSWER = "先观察体温，多饮水。"
-
-expect.set_options(timeout=15_000)
-
-
-@pytest.fixture
-async def world(product: Product) -> AsyncIterator[World]:
-    async with world_of(product) as people:
-        yield people
 
 
 async def _staff_page(context: BrowserContext, product: Product, username: str) -> Page:

@@ -1,14 +1,12 @@
 """A whole consult with both apps open side by side: what one of them does, the other sees without being asked."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.support.browser import sms_code, visit
-from tests.support.contract import World, new_phone, world_of
+from tests.support.contract import World, new_phone
 from tests.support.media_files import image_file
 from tests.support.patient_app import say, sign_in
 from tests.support.product import Product
@@ -17,14 +15,6 @@ WIDE = {"viewport": {"width": 1440, "height": 900}, "permissions": ["microphone"
 PICTURE = {"name": "knee.jpg", "mimeType": "image/jpeg", "buffer": image_file("jpeg", size=(600, 400))}
 
 TWO_SECONDS = re.compile(r"0:(0[2-9]|[1-5]\d) / 1:00")  # or more: a busy machine shows not every second
-
-expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
-
-
-@pytest.fixture
-async def world(product: Product) -> AsyncIterator[World]:
-    async with world_of(product) as people:
-        yield people
 
 
 async def test_a_consult_from_log_in_to_rating_with_both_apps_open(

@@ -2,7 +2,6 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,7 +12,7 @@ from playwright.async_api import Browser, BrowserContext, Page, Route, WebSocket
 
 from tests.support.accessibility import serious_findings
 from tests.support.browser import DESK, sms_code, visit
-from tests.support.contract import Pair, World, identity_number, text, world_of
+from tests.support.contract import Pair, World, identity_number, text
 from tests.support.media_files import image_file
 from tests.support.product import Product
 
@@ -28,14 +27,6 @@ TWO_KEYS_AT_ONCE = """() => {
     key();
     key();
 }"""
-
-expect.set_options(timeout=15_000)
-
-
-@pytest.fixture
-async def world(product: Product) -> AsyncIterator[World]:
-    async with world_of(product) as people:
-        yield people
 
 
 @dataclass(slots=True)

@@ -2,10 +2,8 @@
 
 import re
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Browser, expect
 
 from tests.support.accessibility import serious_findings
@@ -15,12 +13,6 @@ from tests.support.patient_app import TWO_SECONDS, open_chat, pair_of, say, sign
 from tests.support.product import Product, start_product
 
 PICTURE = Path(__file__).parents[2] / "web" / "dist" / "patient" / "icon-192.png"
-
-
-@pytest.fixture
-async def world(product: Product) -> AsyncIterator[World]:
-    async with world_of(product) as people:
-        yield people
 
 
 async def test_a_patient_asks_pays_talks_and_rates(product: Product, world: World, chrome: Browser, trace: Path) -> None:

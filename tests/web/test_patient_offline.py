@@ -1,14 +1,12 @@
 """The patient's app without a network: it opens, shows what is kept; what is written is sent once or said to be unsent."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.support.browser import visit
-from tests.support.contract import World, new_phone, world_of
+from tests.support.contract import World, new_phone
 from tests.support.patient_app import Line, open_chat, pair_of, say, sign_in
 from tests.support.product import Product
 
@@ -17,12 +15,6 @@ _CACHED = """async () => {
   const kept = (await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url));
   return (await Promise.all(kept)).flat();
 }"""
-
-
-@pytest.fixture
-async def world(product: Product) -> AsyncIterator[World]:
-    async with world_of(product) as people:
-        yield people
 
 
 async def _ready(page: Page) -> None:

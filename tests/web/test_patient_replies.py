@@ -18,12 +18,6 @@ CANNED = "请注意休息，清淡饮食，如有不适请随时就诊。"
 
 
 @pytest.fixture
-async def world(product: Product) -> AsyncIterator[World]:
-    async with world_of(product) as people:
-        yield people
-
-
-@pytest.fixture
 async def hasty(tmp_path: Path) -> AsyncIterator[Product]:
     """One where a reply can be taken back for a second only: what follows from an order's end follows soon."""
     made = await start_product(tmp_path / "var", YZ_RECALL_WINDOW="1s")

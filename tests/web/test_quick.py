@@ -1,7 +1,6 @@
 """Quick consults and referrals on the screens of those who are about them."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,15 +8,9 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.support.accessibility import serious_findings
 from tests.support.browser import DESK, sms_code, visit
-from tests.support.contract import Client, World, new_phone, world_of
+from tests.support.contract import Client, World, new_phone
 from tests.support.patient_app import sign_in
 from tests.support.product import Product
-
-
-@pytest.fixture
-async def world(product: Product) -> AsyncIterator[World]:
-    async with world_of(product) as people:
-        yield people
 
 
 async def _at_desk(page: Page, world: World) -> Client:
