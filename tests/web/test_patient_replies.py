@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.support.browser import visit
@@ -17,7 +17,7 @@ from tests.support.product import Product, start_product
 CANNED = "请注意休息，清淡饮食，如有不适请随时就诊。"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def hasty(tmp_path: Path) -> AsyncIterator[Product]:
     """One where a reply can be taken back for a second only: what follows from an order's end follows soon."""
     made = await start_product(tmp_path / "var", YZ_RECALL_WINDOW="1s")
