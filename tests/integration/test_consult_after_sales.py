@@ -48,8 +48,9 @@ async def completed(world: World) -> Case:
     """Finished by its doctor, and the fee is the hospital's."""
     case = await answered(world)
     await world.consult.consults.finish_order(case.doctor, case.id, new_id())
+    await world.follow()
     world.clock.advance(world.settings.recall_window)
-    await world.consult.deadlines.sweep()
+    assert await world.consult.deadlines.sweep() == 1
     await world.follow()
     return case
 
