@@ -105,6 +105,18 @@ class StaffDutiesSeparate(DomainError):
     title = "Auditors have accounts of their own with no other role; only an auditor adds, changes and ends them."
 
 
+class StaffRenewalNotAgreed(DomainError):
+    code = "staff.renewal_not_agreed"
+    kind = ErrorKind.CONFLICT
+    title = "An auditor must agree first (where it is an auditor's account, an operator), and only who asked may renew."
+
+
+class StaffRenewalOver(DomainError):
+    code = "staff.renewal_over"
+    kind = ErrorKind.CONFLICT
+    title = "This request was used, replaced or refused, or its time is over."
+
+
 class ConsentNotFound(DomainError):
     code = "consent.not_found"
     kind = ErrorKind.NOT_FOUND

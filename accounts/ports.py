@@ -10,6 +10,7 @@ from accounts.domain.codes import NewCode, Purpose, SmsAttempt, SmsPolicy, SmsSt
 from accounts.domain.doctors import Department, Doctor, DoctorQuery, ListedDoctor
 from accounts.domain.patients import PatientBook
 from accounts.domain.people import PatientAccount, StaffAccount
+from accounts.domain.renewals import Renewal
 from accounts.domain.sessions import AccessClaims, RefreshClaim, RevokeReason, Session
 from accounts.domain.texts import DoctorText
 from server.kernel.actor import Actor
@@ -182,7 +183,11 @@ class StaffRepository(Protocol):
         ...
 
     async def save(self, account: StaffAccount, event: Event) -> bool:
-        """While it is active and its credentials are the ones before."""
+        """While it is active, its credentials are the ones before and its request for a renewal is the same; that one ends."""
+        ...
+
+    async def save_renewal(self, before: StaffAccount, renewal: Renewal | None, event: Event) -> bool:
+        """While it is active and its request for a renewal is the one before."""
         ...
 
     async def list_named(self, account_ids: Collection[str]) -> Mapping[str, str]: ...

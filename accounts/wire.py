@@ -1,6 +1,7 @@
 """What of accounts crosses the network."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +14,7 @@ from accounts.domain.identity import IdType, Sex, mask_number
 from accounts.domain.patients import Guardian, Patient
 from accounts.domain.people import PASSWORD_MAX, PASSWORD_MIN, StaffAccount
 from accounts.domain.phones import PHONE_PATTERN, mask_phone
+from accounts.domain.renewals import Renewal
 from accounts.domain.sessions import Me, OpenedSession, Session
 from server.kernel.actor import Role, StaffRole
 from server.kernel.wire import CleanText, Id, Instant, OneLine, PageQuery, QueryModel, WireModel
@@ -189,12 +191,29 @@ class StaffCredentialsBody(WireModel):
     password: NewPassword
 
 
+class StaffRenewalDecisionBody(WireModel):
+    agrees: bool
+
+
+class StaffRenewalAnswer(WireModel):
+    """Somebody asked to renew what a member signs in with; `agreed_by` of the other office, null until then."""
+
+    renewal_id: Id
+    asked_by: Id
+    asked_at: Instant
+    agreed_by: Id | None
+    agreed_at: Instant | None
+
+
 class StaffAnswer(WireModel):
+    """`renewal`: the request that stands, null where there is none or its time is over."""
+
     account_id: Id
     username: str
     name: str
     roles: Sequence[StaffRole]
     active: bool
+    renewal: StaffRenewalAnswer | None
 
     @classmethod
     def of(cls, account: StaffAccount) -> Self:
@@ -211,6 +230,11 @@ class NewStaffAnswer(StaffAnswer):
         return cls(**_staff(account), totp_secret=account.totp_secret)
 
 
+def _renewal(renewal: Renewal) -> StaffRenewalAnswer:
+    values = asdict(renewal)
+    return StaffRenewalAnswer(renewal_id=values.pop("id"), **values)
+
+
 def _staff(account: StaffAccount) -> dict[str, Any]:
     return {
         "account_id": account.id,
@@ -218,6 +242,7 @@ def _staff(account: StaffAccount) -> dict[str, Any]:
         "name": account.name,
         "roles": sorted(account.roles),
         "active": account.active,
+        "renewal": None if account.renewal is None else _renewal(account.renewal),
     }
 
 

@@ -75,6 +75,12 @@ class QuickReplyNotFound(DomainError):
     title = "There is no such quick reply."
 
 
+class QuickRepliesChanged(DomainError):
+    code = "desk.quick_replies_changed"
+    kind = ErrorKind.CONFLICT
+    title = "Sentences were added or deleted meanwhile; look again and then put them in order."
+
+
 class QuickRepliesFull(DomainError):
     code = "desk.quick_replies_full"
     kind = ErrorKind.CONFLICT

@@ -5,6 +5,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Final
 
+from accounts.domain.renewals import Renewal
 from server.kernel.actor import StaffRole
 from server.kernel.errors import RequestInvalid
 from server.kernel.wire import unclean
@@ -27,7 +28,7 @@ class PatientAccount:
 
 @dataclass(frozen=True, slots=True)
 class StaffAccount:
-    """`totp_secret` is base32; `totp_step` the last step whose code was used."""
+    """`totp_secret` is base32; `totp_step` the last step whose code was used; `renewal` the request that stands, if any."""
 
     id: str
     hospital_id: str
@@ -39,6 +40,7 @@ class StaffAccount:
     totp_step: int
     active: bool
     credentials: int
+    renewal: Renewal | None = None
 
 
 def kept_by(roles: Set[StaffRole]) -> StaffRole:

@@ -2,9 +2,23 @@
 
 from dataclasses import dataclass
 
-from accounts.errors import StaffDutiesSeparate, StaffNotFound, StaffSelfRefused, StaffUsernameTaken
+from accounts.errors import (
+    StaffDutiesSeparate,
+    StaffNotFound,
+    StaffRenewalNotAgreed,
+    StaffRenewalOver,
+    StaffSelfRefused,
+    StaffUsernameTaken,
+)
 from accounts.service import StaffService
-from accounts.wire import NewStaffAnswer, StaffAnswer, StaffBody, StaffChangeBody, StaffCredentialsBody
+from accounts.wire import (
+    NewStaffAnswer,
+    StaffAnswer,
+    StaffBody,
+    StaffChangeBody,
+    StaffCredentialsBody,
+    StaffRenewalDecisionBody,
+)
 from server.kernel.edge import STAFF, Call, Idempotency, Route
 from server.kernel.wire import Page, PageQuery, decode_cursor, encode_cursor
 
@@ -70,13 +84,37 @@ class _Staff:
                 method="POST",
                 path="/admin/staff/{account_id}/credentials",
                 name="renew_staff_credentials",
-                summary="Give a member another password and authenticator secret; the member's sessions end at once.",
+                summary="Give a member another password and authenticator secret, once agreed to; the sessions end at once.",
                 roles=STAFF,
                 handler=self.renew,
                 body=StaffCredentialsBody,
                 answer=NewStaffAnswer,
                 idempotency=Idempotency.NONE,
+                errors=(StaffNotFound, StaffSelfRefused, StaffDutiesSeparate, StaffRenewalNotAgreed),
+                tag="admin",
+            ),
+            Route(
+                method="POST",
+                path="/admin/staff/{account_id}/renewals",
+                name="ask_staff_renewal",
+                summary="Ask that a member's password and authenticator be renewed; somebody of the other office must agree.",
+                roles=STAFF,
+                handler=self.ask_renewal,
+                answer=StaffAnswer,
+                status=201,
                 errors=(StaffNotFound, StaffSelfRefused, StaffDutiesSeparate),
+                tag="admin",
+            ),
+            Route(
+                method="POST",
+                path="/admin/staff/{account_id}/renewals/{renewal_id}/decision",
+                name="decide_staff_renewal",
+                summary="Agree to a request to renew, or refuse it: an auditor; an operator where it is an auditor's account.",
+                roles=STAFF,
+                handler=self.decide_renewal,
+                body=StaffRenewalDecisionBody,
+                answer=StaffAnswer,
+                errors=(StaffNotFound, StaffSelfRefused, StaffRenewalNotAgreed, StaffRenewalOver),
                 tag="admin",
             ),
             Route(
@@ -122,6 +160,14 @@ class _Staff:
     async def renew(self, call: Call) -> NewStaffAnswer:
         body: StaffCredentialsBody = call.body
         return NewStaffAnswer.of(await self.staff.renew_credentials(call.actor, call.path["account_id"], body.password))
+
+    async def ask_renewal(self, call: Call) -> StaffAnswer:
+        return StaffAnswer.of(await self.staff.ask_renewal(call.actor, call.path["account_id"], renewal_id=call.seed_id))
+
+    async def decide_renewal(self, call: Call) -> StaffAnswer:
+        body: StaffRenewalDecisionBody = call.body
+        account_id, renewal_id = call.path["account_id"], call.path["renewal_id"]
+        return StaffAnswer.of(await self.staff.decide_renewal(call.actor, account_id, renewal_id, agrees=body.agrees))
 
     async def disable(self, call: Call) -> None:
         await self.staff.disable_account(call.actor, call.path["account_id"])

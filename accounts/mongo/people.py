@@ -2,12 +2,14 @@
 
 from collections.abc import Collection as Ids
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
 from pymongo.errors import DuplicateKeyError
 
 from accounts.domain.people import PatientAccount, StaffAccount
+from accounts.domain.renewals import Renewal
 from accounts.mongo.collections import PATIENT_ACCOUNTS, STAFF_ACCOUNTS
 from server.kernel.actor import PLATFORM, StaffRole
 from server.kernel.crypto import HospitalKeys, Keyring
@@ -158,6 +160,7 @@ class MongoStaff:
     async def save(self, account: StaffAccount, event: Event) -> bool:
         keys = await self._keyring.hospital(account.hospital_id)
         before = {"hospital_id": account.hospital_id, "credentials": account.credentials - 1, "active": True}
+        before |= _renewal_is(account.renewal)
         values = {
             "name": keys.seal_text(account.name, field=_STAFF_NAME, owner=account.id),
             "roles": sorted(role.value for role in account.roles),
@@ -165,12 +168,23 @@ class MongoStaff:
             "totp_secret": keys.seal_text(account.totp_secret, field=_TOTP, owner=account.id),
             "totp_step": account.totp_step,
             "credentials": account.credentials,
+            "renewal": None,
         }
         result = await self._staff.update_one(
             {"_id": account.id, **before}, {"$set": values, "$push": {"outbox": to_outbox(event)}}
         )
         if result.matched_count:
             self._relay.soon(STAFF_ACCOUNTS, account.id, account.hospital_id)
+        return bool(result.matched_count)
+
+    async def save_renewal(self, before: StaffAccount, renewal: Renewal | None, event: Event) -> bool:
+        stands = {"_id": before.id, "hospital_id": before.hospital_id, "active": True} | _renewal_is(before.renewal)
+        result = await self._staff.update_one(
+            stands,
+            {"$set": {"renewal": None if renewal is None else asdict(renewal)}, "$push": {"outbox": to_outbox(event)}},
+        )
+        if result.matched_count:
+            self._relay.soon(STAFF_ACCOUNTS, before.id, before.hospital_id)
         return bool(result.matched_count)
 
     async def list_named(self, account_ids: Ids[str]) -> Mapping[str, str]:
@@ -193,4 +207,12 @@ class MongoStaff:
             totp_step=document["totp_step"],
             active=document["active"],
             credentials=document["credentials"],
+            renewal=None if (renewal := document.get("renewal")) is None else Renewal(**renewal),
         )
+
+
+def _renewal_is(renewal: Renewal | None) -> Document:
+    """Filter: the request that stands is still this one, in this state."""
+    if renewal is None:
+        return {"renewal": None}
+    return {"renewal.id": renewal.id, "renewal.agreed_by": renewal.agreed_by}

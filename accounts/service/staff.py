@@ -9,11 +9,20 @@ import os
 from base64 import b32encode
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, NoReturn
 
 from accounts.domain.people import StaffAccount, check_password, check_username, duties_are_separate, kept_by
+from accounts.domain.renewals import Renewal, decide_renewal, require_agreed, second_office
 from accounts.domain.sessions import RevokeReason
-from accounts.errors import StaffDutiesSeparate, StaffNotFound, StaffSelfRefused, StaffUsernameTaken
+from accounts.errors import (
+    StaffDutiesSeparate,
+    StaffNotFound,
+    StaffRenewalNotAgreed,
+    StaffRenewalOver,
+    StaffSelfRefused,
+    StaffUsernameTaken,
+)
 from accounts.ports import Passwords, StaffRepository
 from accounts.service.sessions import SessionService
 from server.kernel.actor import Actor, Role, StaffRole
@@ -26,6 +35,9 @@ from server.kernel.outbox import event_of
 STAFF_ADDED: Final = "accounts.staff_added"
 STAFF_CHANGED: Final = "accounts.staff_changed"
 STAFF_RENEWED: Final = "accounts.staff_credentials_renewed"
+RENEWAL_ASKED: Final = "accounts.staff_renewal_asked"
+RENEWAL_AGREED: Final = "accounts.staff_renewal_agreed"
+RENEWAL_REFUSED: Final = "accounts.staff_renewal_refused"
 STAFF_DISABLED: Final = "accounts.staff_disabled"
 STAFF_LISTED: Final = "accounts.staff_listed"
 
@@ -92,14 +104,15 @@ class StaffService:
         account = await self.staff.find(actor.account_id) if actor.role is Role.STAFF else None
         if account is None:
             raise Forbidden
-        return replace(account, roles=actor.staff_roles)
+        return replace(_as_of(account, self.clock.now()), roles=actor.staff_roles)
 
     async def list_staff(self, actor: Actor, *, limit: int, after: str | None) -> tuple[list[StaffAccount], bool]:
         """At most `limit` of the hospital, by user name behind `after`, former ones too; and whether there are more."""
         await self._check_right(actor, STAFF_LISTED, "staff")
         found = await self.staff.list_of(actor.hospital_id, limit=limit + 1, after=after)
-        await self.audit.record(audit_row(actor, STAFF_LISTED, subject="staff", at=self.clock.now()))
-        return list(found[:limit]), len(found) > limit
+        now = self.clock.now()
+        await self.audit.record(audit_row(actor, STAFF_LISTED, subject="staff", at=now))
+        return [_as_of(account, now) for account in found[:limit]], len(found) > limit
 
     async def change_staff(
         self, actor: Actor, account_id: str, *, name: str | None = None, roles: Collection[StaffRole] | None = None
@@ -116,17 +129,60 @@ class StaffService:
         return await self._save(actor, account_id, STAFF_CHANGED, change)
 
     async def renew_credentials(self, actor: Actor, account_id: str, password: str) -> StaffAccount:
-        """Another password and TOTP secret, for who lost either.
+        """Another password and TOTP secret, for who lost either, once two people agreed; the product's own needs nobody.
 
-        Raises StaffNotFound, StaffSelfRefused, StaffDutiesSeparate, RequestInvalid.
+        Raises StaffNotFound, StaffSelfRefused, StaffDutiesSeparate, StaffRenewalNotAgreed, RequestInvalid.
         """
         await self._check_right(actor, STAFF_RENEWED, account_id)
         password_hash, secret = await self.passwords.hash(check_password(password)), _new_secret()
 
         def change(old: StaffAccount) -> StaffAccount:
+            if actor.role is not Role.SYSTEM:
+                require_agreed(old.renewal, actor.account_id, now=self.clock.now())
             return replace(old, password_hash=password_hash, totp_secret=secret, totp_step=0)
 
-        return await self._save(actor, account_id, STAFF_RENEWED, change)
+        try:
+            return await self._save(actor, account_id, STAFF_RENEWED, change)
+        except StaffRenewalNotAgreed:
+            await self._deny(actor, STAFF_RENEWED, account_id)
+            raise
+
+    async def ask_renewal(self, actor: Actor, account_id: str, *, renewal_id: str) -> StaffAccount:
+        """Ask that the member's credentials be renewed, as who keeps the account; it takes the place of an earlier request.
+
+        Raises StaffNotFound, StaffSelfRefused, StaffDutiesSeparate.
+        """
+        for _ in range(_TRIES):
+            old = await self._get_other(actor, account_id, RENEWAL_ASKED)
+            if old.renewal is not None and old.renewal.id == renewal_id:
+                return old
+            asked = Renewal(renewal_id, actor.account_id, self.clock.now())
+            event = event_of(actor, RENEWAL_ASKED, subject=old.id, at=asked.asked_at)
+            if await self.staff.save_renewal(old, asked, event):
+                return replace(old, renewal=asked)
+        raise Unavailable
+
+    async def decide_renewal(self, actor: Actor, account_id: str, renewal_id: str, *, agrees: bool) -> StaffAccount:
+        """The answer of somebody of the other office, who takes an agreement back by refusing.
+
+        Raises StaffNotFound, StaffSelfRefused, Forbidden for who is not of that office, StaffRenewalNotAgreed for who asked,
+        StaffRenewalOver.
+        """
+        action = RENEWAL_AGREED if agrees else RENEWAL_REFUSED
+        old = await self._find_other(actor, account_id, action)
+        now = self.clock.now()
+        try:
+            if second_office(kept_by(old.roles)) not in actor.staff_roles:
+                raise Forbidden
+            decided = decide_renewal(old.renewal, renewal_id, actor.account_id, agrees=agrees, now=now)
+        except (Forbidden, StaffRenewalNotAgreed, StaffRenewalOver):
+            await self._deny(actor, action, account_id)
+            raise
+        if decided != old.renewal:
+            event = event_of(actor, action, subject=old.id, at=now)
+            if not await self.staff.save_renewal(old, decided, event):
+                raise StaffRenewalOver
+        return replace(old, renewal=decided)
 
     async def disable_account(self, actor: Actor, account_id: str) -> None:
         """End the account and all its sessions. Raises StaffNotFound, StaffSelfRefused, StaffDutiesSeparate."""
@@ -158,7 +214,7 @@ class StaffService:
             event = event_of(actor, action, subject=new.id, at=self.clock.now(), credentials=new.credentials)
             if await self.staff.save(new, event):
                 await self._end_sessions(actor, new)
-                return new
+                return replace(new, renewal=None)
         raise Unavailable
 
     async def _end_sessions(self, actor: Actor, account: StaffAccount) -> None:
@@ -167,7 +223,12 @@ class StaffService:
         )
 
     async def _get_other(self, actor: Actor, account_id: str, action: str) -> StaffAccount:
-        """An active member of the actor's hospital who is not the actor."""
+        """An active member of the actor's hospital who is not the actor, and whose account the actor keeps."""
+        account = await self._find_other(actor, account_id, action)
+        await self._check_duties(actor, action, account_id, kept_by(account.roles), None)
+        return account
+
+    async def _find_other(self, actor: Actor, account_id: str, action: str) -> StaffAccount:
         await self._check_right(actor, action, account_id)
         if account_id == actor.account_id:
             await self._deny(actor, action, account_id)
@@ -175,7 +236,6 @@ class StaffService:
         account = await self.staff.find(account_id) if is_id(account_id) else None
         if account is None or account.hospital_id != actor.hospital_id or not account.active:
             raise StaffNotFound
-        await self._check_duties(actor, action, account_id, kept_by(account.roles), None)
         return account
 
     async def _check_duties(
@@ -201,6 +261,11 @@ class StaffService:
     async def _deny(self, actor: Actor, action: str, subject: str) -> None:
         shown = subject if is_id(subject) else "staff"
         await self.audit.record(audit_row(actor, action, subject=shown, at=self.clock.now(), outcome=Outcome.DENIED))
+
+
+def _as_of(account: StaffAccount, now: datetime) -> StaffAccount:
+    """Without a request whose time is over."""
+    return replace(account, renewal=None) if account.renewal is not None and account.renewal.is_over(now) else account
 
 
 def _new_secret() -> str:

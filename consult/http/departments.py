@@ -3,9 +3,9 @@
 from typing import Final
 
 from accounts.errors import DepartmentNotFound
-from consult.errors import QuickRepliesFull, QuickReplyNotFound
+from consult.errors import QuickRepliesChanged, QuickRepliesFull, QuickReplyNotFound
 from consult.service.desk import DeskService
-from consult.wire import QuickReplyIn, QuickReplyList, QuickReplyOut, quick_reply_out
+from consult.wire import QuickReplyIn, QuickReplyList, QuickReplyOrderIn, QuickReplyOut, quick_reply_out
 from server.kernel.actor import Actor
 from server.kernel.edge import STAFF, Call, Route
 from server.kernel.errors import Forbidden
@@ -33,6 +33,11 @@ def department_reply_routes(desk: DeskService) -> list[Route]:
         body: QuickReplyIn = call.body
         owner = await department(call, "changed")
         return quick_reply_out(await desk.change_quick_reply(owner, call.path["reply_id"], body.text), "department")
+
+    async def order(call: Call) -> QuickReplyList:
+        body: QuickReplyOrderIn = call.body
+        found = await desk.order_quick_replies(await department(call, "ordered"), body.ids)
+        return QuickReplyList(items=[quick_reply_out(reply, "department") for reply in found])
 
     async def delete(call: Call) -> None:
         await desk.delete_quick_reply(await department(call, "deleted"), call.path["reply_id"])
@@ -72,6 +77,18 @@ def department_reply_routes(desk: DeskService) -> list[Route]:
             body=QuickReplyIn,
             answer=QuickReplyOut,
             errors=(Forbidden, DepartmentNotFound, QuickReplyNotFound),
+            tag=_TAG,
+        ),
+        Route(
+            "PUT",
+            f"{_PATH}/order",
+            "order_department_replies",
+            "Put a department's sentences in order, as its doctors see them.",
+            STAFF,
+            order,
+            body=QuickReplyOrderIn,
+            answer=QuickReplyList,
+            errors=(Forbidden, DepartmentNotFound, QuickRepliesChanged),
             tag=_TAG,
         ),
         Route(

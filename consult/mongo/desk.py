@@ -208,6 +208,23 @@ class MongoDesks:
         )
         return done.matched_count == 1
 
+    async def order_quick_replies(self, hospital_id: str, doctor_id: str, reply_ids: Sequence[str], event: Event) -> bool:
+        ids = {"$literal": list(reply_ids)}
+        found = {"$first": {"$filter": {"input": "$items", "as": "each", "cond": {"$eq": ["$$each.id", "$$id"]}}}}
+        done = await self._replies.update_one(
+            {
+                "_id": doctor_id,
+                "hospital_id": hospital_id,
+                "items": {"$size": len(reply_ids)},
+                "$expr": {"$setEquals": ["$items.id", ids]},
+            },
+            [
+                {"$set": {"items": {"$map": {"input": ids, "as": "id", "in": found}}}},
+                {"$set": {"outbox": {"$concatArrays": ["$outbox", [{"$literal": to_outbox(event)}]]}}},
+            ],
+        )
+        return done.matched_count == 1
+
     async def delete_quick_reply(self, hospital_id: str, doctor_id: str, reply_id: str, event: Event) -> bool:
         done = await self._replies.update_one(
             {"_id": doctor_id, "hospital_id": hospital_id, "items.id": reply_id},

@@ -9,7 +9,7 @@ from accounts.domain.doctors import Doctor, DoctorQuery
 from accounts.errors import DepartmentNotFound, DoctorNotFound
 from consult.domain.desk import DESK_SETTINGS, QUICK_REPLIES, DeskSettings, Figures, Hours, QuickReply
 from consult.domain.order import local_day
-from consult.errors import QuickRepliesFull, QuickReplyNotFound
+from consult.errors import QuickRepliesChanged, QuickRepliesFull, QuickReplyNotFound
 from consult.ports import DeskRepository, Doctors, Outboxes, PlaceRepository
 from consult.service.figures import FigureBook
 from server.kernel.actor import DEFAULT_HOSPITAL, PLATFORM, Actor, Role, StaffRole
@@ -166,6 +166,16 @@ class DeskService:
             raise QuickReplyNotFound
         self.relay.soon(QUICK_REPLIES, actor.account_id, actor.hospital_id)
         return reply
+
+    async def order_quick_replies(self, actor: Actor, reply_ids: Sequence[str]) -> list[QuickReply]:
+        """Put them in this order. Raises QuickRepliesChanged where these are not exactly those that are there."""
+        event = self._event(actor, "consult.quick_replies_ordered", actor.account_id)
+        if len(set(reply_ids)) < len(reply_ids) or not await self.desks.order_quick_replies(
+            actor.hospital_id, actor.account_id, reply_ids, event
+        ):
+            raise QuickRepliesChanged
+        self.relay.soon(QUICK_REPLIES, actor.account_id, actor.hospital_id)
+        return await self.list_quick_replies(actor)
 
     async def delete_quick_reply(self, actor: Actor, reply_id: str) -> None:
         """Raises QuickReplyNotFound."""

@@ -1,5 +1,6 @@
 """What of orders and desks crosses the network."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -7,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from accounts.domain.doctors import Doctor
 from consult.domain.after_sales import AfterSales, AfterSalesState
-from consult.domain.desk import DeskSettings, Figures, Hours, QuickReply, minute_text, parse_minute
+from consult.domain.desk import MOST_QUICK_REPLIES, DeskSettings, Figures, Hours, QuickReply, minute_text, parse_minute
 from consult.domain.log import LogDepartment
 from consult.domain.order import MOST_IMAGES, MOST_TAGS, Order, OrderKind, Rating, age_on
 from consult.domain.status import OrderStatus
@@ -237,6 +238,12 @@ class QuickReplyIn(WireModel):
     text: Annotated[CleanText, StringConstraints(min_length=1, max_length=1000)]
 
     _says_something = field_validator("text")(_not_blank)
+
+
+class QuickReplyOrderIn(WireModel):
+    """All of them, in the order that is wanted."""
+
+    ids: Annotated[Sequence[Id], Field(min_length=1, max_length=MOST_QUICK_REPLIES)]
 
 
 class QuickReplyOut(WireModel):

@@ -28,6 +28,8 @@ export = typer.Typer(help="What other systems read.", no_args_is_help=True)
 watermark = typer.Typer(help="The marks on pages.", no_args_is_help=True)
 search = typer.Typer(help="What messages are found by.", no_args_is_help=True)
 hl7 = typer.Typer(help="HL7 v2 messages that could not be taken.", no_args_is_help=True)
+staff = typer.Typer(help="Staff accounts: the first ones, and the last resort.", no_args_is_help=True)
+main.add_typer(staff, name="staff")
 main.add_typer(checks, name="check")
 main.add_typer(ledger, name="ledger")
 main.add_typer(hl7, name="hl7")
@@ -227,6 +229,30 @@ def rebuild_search() -> None:
     from server.app.commands import rebuild_search
 
     _run(rebuild_search(_settings("search")))
+
+
+@staff.command("add")
+def add_staff(
+    username: Annotated[str, typer.Argument(help="2 to 64 small letters, digits, dots, dashes or underscores")],
+    name: Annotated[str, typer.Option(help="the person's name")],
+    role: Annotated[list[str], typer.Option(help="operator, auditor, medical_admin, finance or agent; may be repeated")],
+    hospital: Annotated[str, typer.Option(help="the hospital's id")] = "default",
+) -> None:
+    """Add a member of staff, and print password and authenticator secret once. The console adds all others."""
+    from server.app.staff import add_member
+
+    _run(add_member(_settings("staff"), hospital, username, name, role))
+
+
+@staff.command("renew")
+def renew_staff(
+    username: Annotated[str, typer.Argument(help="the member's user name")],
+    hospital: Annotated[str, typer.Option(help="the hospital's id")] = "default",
+) -> None:
+    """Renew what a member signs in with and end the sessions, where no two others can agree to it. Prints both once."""
+    from server.app.staff import renew_member
+
+    _run(renew_member(_settings("staff"), hospital, username))
 
 
 @hl7.command("failed")

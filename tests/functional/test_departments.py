@@ -28,6 +28,16 @@ async def test_a_department_s_sentences_reach_its_doctors_and_an_unknown_departm
         (await staff.ask("POST", bad, {"text": "x"})).refused(404, "department.not_found")
         (await staff.ask("PATCH", f"{bad}/{made['id']}", {"text": "x"})).refused(404, "department.not_found")
         (await staff.ask("DELETE", f"{bad}/{made['id']}")).refused(404, "department.not_found")
+    second = await staff.post(path, {"text": "请带上既往检查。"}, 201)
+    ids = [item["id"] for item in (await staff.get(path))["items"]]
+    turned = [second["id"], *(each for each in ids if each != second["id"])]
+    (await staff.ask("PUT", f"{path}/order", {"ids": turned})).ok()
+    assert [item["id"] for item in await _own(doctor)] == turned
+    assert text in [item["text"] for item in await _own(doctor)]
+    for wrong in (turned[1:], [*turned, turned[0]], [*turned[1:], secrets.token_hex(16)], [*turned[1:], turned[1]]):
+        (await staff.ask("PUT", f"{path}/order", {"ids": wrong})).refused(409, "desk.quick_replies_changed")
+    (await doctor.ask("PUT", f"{path}/order", {"ids": ids})).refused(403, "request.forbidden")
+    assert [item["id"] for item in await _own(doctor)] == turned
     patient = await world.patient()
     for who in (doctor, patient):
         (await who.ask("GET", path)).refused(403, "request.forbidden")

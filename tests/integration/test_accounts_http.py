@@ -1,7 +1,6 @@
 """The routes through the real edge."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +19,6 @@ from server.app.edge import Edge, outermost
 from server.app.idempotency import IdempotencyStore
 from server.app.limits import RateLimiter
 from server.kernel.actor import StaffRole
-from server.kernel.audit import AUDIT
 from server.kernel.crypto import Keyring, MasterKey
 from server.kernel.ids import new_id
 from server.kernel.mongo import Database
@@ -291,135 +289,6 @@ async def test_other_roles_are_kept_from_the_authorised_list(world: World) -> No
     await world.patient()
     assert (await world.call("GET", "/admin/doctors"))[0] == 403
     assert (await world.accounts.doctors.get_doctor(doctor_id)).fee_fen == 100
-
-
-async def test_operators_keep_the_staff_and_whatever_they_change_ends_the_members_sessions(world: World) -> None:
-    await world.staff(StaffRole.OPERATOR)
-    operator = world.token
-    body = {"username": "Wang.Fang", "name": "王芳", "password": "correct horse", "roles": ["finance", "agent"]}
-    status, added = await world.call("POST", "/admin/staff", body)
-    assert (status, added["username"], added["roles"], added["active"]) == (201, "wang.fang", ["agent", "finance"], True)
-    assert len(base64.b32decode(added["totp_secret"])) == 20
-    assert (await world.call("POST", "/admin/staff", body))[1]["code"] == "staff.username_taken"
-    member = await _staff_token(world, "wang.fang", "correct horse", added["totp_secret"])
-    shown = {name: value for name, value in added.items() if name != "totp_secret"}
-    world.token = member
-    assert await world.call("GET", "/admin/me") == (200, shown)
-
-    world.token, path = operator, f"/admin/staff/{added['account_id']}"
-    listed = (await world.call("GET", "/admin/staff?limit=1"))[1]
-    assert [each["username"] for each in listed["items"]] == ["admin"]
-    rest = (await world.call("GET", f"/admin/staff?cursor={listed['next_cursor']}"))[1]
-    assert rest == {"items": [shown], "next_cursor": None}
-    assert await world.call("PATCH", path, {"roles": ["agent"]}) == (200, shown | {"roles": ["agent"]})
-    world.token = member
-    assert (await world.call("GET", "/admin/me"))[0] == 401
-
-    world.token = operator
-    status, renewed = await world.call("POST", f"{path}/credentials", {"password": "another horse"})
-    assert (status, renewed["totp_secret"] != added["totp_secret"]) == (200, True)
-    member = await _staff_token(world, "wang.fang", "another horse", renewed["totp_secret"])
-    assert await world.call("DELETE", path) == (204, None)
-    assert (await world.call("DELETE", path))[1]["code"] == "staff.not_found"
-    assert [each["active"] for each in (await world.call("GET", "/admin/staff"))[1]["items"]] == [True, False]
-    world.token = member
-    assert (await world.call("GET", "/admin/me"))[0] == 401
-
-
-async def test_a_members_password_and_secret_are_not_kept_under_an_idempotency_key(world: World) -> None:
-    await world.staff(StaffRole.OPERATOR)
-    headers = {"Idempotency-Key": "k", "Authorization": f"Bearer {world.token}"}
-    body = {"username": "wang.fang", "name": "王芳", "password": "correct horse", "roles": ["finance"]}
-    for status in (201, 409):
-        async with world.http.post("/api/v1/admin/staff", json=body, headers=headers) as answer:
-            assert answer.status == status
-    path = f"/api/v1/admin/staff/{(await world.accounts.staff.list_staff(system(), limit=2, after=None))[0][1].id}/credentials"
-    secrets = set()
-    for _ in range(2):
-        async with world.http.post(path, json={"password": "another horse"}, headers=headers) as answer:
-            secrets.add((await answer.json())["totp_secret"])
-    assert len(secrets) == 2
-
-
-async def test_nobody_changes_or_ends_ones_own_staff_account(world: World) -> None:
-    await world.staff(StaffRole.OPERATOR)
-    own = (await world.call("GET", "/admin/me"))[1]["account_id"]
-    for method, path, body in (
-        ("PATCH", f"/admin/staff/{own}", {"roles": ["finance"]}),
-        ("POST", f"/admin/staff/{own}/credentials", {"password": "another horse"}),
-        ("DELETE", f"/admin/staff/{own}", None),
-    ):
-        status, problem = await world.call(method, path, body)
-        assert (status, problem["code"]) == (409, "staff.self_refused")
-
-
-async def test_no_operator_alone_makes_an_auditor_or_touches_one_and_no_auditor_anyone_else(world: World) -> None:
-    """By appointing, by changing roles, by handing out what an auditor signs in with, or by ending who watches."""
-    auditor = await world.accounts.staff.add_staff(
-        system(), username="sun.li", name="孙丽", password="correct horse", roles=[StaffRole.AUDITOR]
-    )
-    agent = await world.accounts.staff.add_staff(
-        system(), username="zhou.min", name="周敏", password="correct horse", roles=[StaffRole.AGENT]
-    )
-    puppet = {"username": "puppet", "name": "某", "password": "correct horse", "roles": ["auditor"]}
-    await world.staff(StaffRole.OPERATOR)
-    for method, path, body in (
-        ("POST", "/admin/staff", puppet),
-        ("POST", "/admin/staff", puppet | {"roles": ["auditor", "agent"]}),
-        ("PATCH", f"/admin/staff/{agent.id}", {"roles": ["auditor"]}),
-        ("PATCH", f"/admin/staff/{agent.id}", {"roles": ["agent", "auditor"]}),
-        ("PATCH", f"/admin/staff/{auditor.id}", {"roles": ["auditor", "operator"]}),
-        ("PATCH", f"/admin/staff/{auditor.id}", {"name": "别人"}),
-        ("POST", f"/admin/staff/{auditor.id}/credentials", {"password": "another horse"}),
-        ("DELETE", f"/admin/staff/{auditor.id}", None),
-    ):
-        status, problem = await world.call(method, path, body)
-        assert (status, problem["code"]) == (409, "staff.duties_separate")
-    await world.staff(StaffRole.AUDITOR, username="watch")
-    for method, path, body in (
-        ("POST", "/admin/staff", puppet | {"roles": ["finance"]}),
-        ("POST", "/admin/staff", puppet | {"roles": ["auditor", "finance"]}),
-        ("PATCH", f"/admin/staff/{auditor.id}", {"roles": ["finance"]}),
-        ("PATCH", f"/admin/staff/{agent.id}", {"name": "别人"}),
-        ("POST", f"/admin/staff/{agent.id}/credentials", {"password": "another horse"}),
-        ("DELETE", f"/admin/staff/{agent.id}", None),
-    ):
-        status, problem = await world.call(method, path, body)
-        assert (status, problem["code"]) == (409, "staff.duties_separate")
-    assert await world.accounts.database[AUDIT].count_documents({"outcome": "denied"}) == 14
-    assert [await world.accounts.staff.staff.find(each.id) for each in (auditor, agent)] == [auditor, agent]
-    status, added = await world.call("POST", "/admin/staff", puppet | {"username": "second"})
-    assert (status, added["roles"]) == (201, ["auditor"])
-    assert (await world.call("DELETE", f"/admin/staff/{added['account_id']}"))[0] == 204
-
-
-async def test_staff_who_keep_none_are_kept_from_the_staff_and_it_is_recorded(world: World) -> None:
-    await world.staff(StaffRole.MEDICAL_ADMIN, StaffRole.FINANCE, StaffRole.AGENT)
-    other = new_id()
-    for method, path, body in (
-        ("GET", "/admin/staff", None),
-        ("POST", "/admin/staff", {"username": "me2", "name": "我", "password": "correct horse", "roles": ["operator"]}),
-        ("PATCH", f"/admin/staff/{other}", {"roles": ["finance"]}),
-        ("DELETE", f"/admin/staff/{other}", None),
-    ):
-        status, problem = await world.call(method, path, body)
-        assert (status, problem["code"]) == (403, "request.forbidden")
-    rows = await world.accounts.database[AUDIT].find({"outcome": "denied"}, sort=[("_id", 1)]).to_list()
-    assert [(row["action"], row["subject"]) for row in rows] == [
-        ("accounts.staff_listed", "staff"),
-        ("accounts.staff_added", "staff"),
-        ("accounts.staff_changed", other),
-        ("accounts.staff_disabled", other),
-    ]
-
-
-async def _staff_token(world: World, username: str, password: str, secret: str) -> str:
-    code = totp_code(secret, world.accounts.clock.now())
-    body = {"username": username, "password": password, "totp": code, **DEVICE}
-    status, session = await world.call("POST", "/auth/staff/sessions", body)
-    assert status == 201
-    token: str = session["access_token"]
-    return token
 
 
 async def test_jobs_are_named_after_this_package_and_run(world: World) -> None:
