@@ -18,6 +18,7 @@ const Reveals = lazy(() => import("./screens/Reveals"));
 const Figures = lazy(() => import("./screens/Figures"));
 const Doctors = lazy(() => import("./screens/Doctors"));
 const Staff = lazy(() => import("./screens/Staff"));
+const Sentences = lazy(() => import("./screens/Sentences"));
 const Policy = lazy(() => import("./screens/Policy"));
 const Hl7 = lazy(() => import("./screens/Hl7"));
 const Account = lazy(() => import("./screens/Account"));
@@ -43,6 +44,7 @@ export function App(): ReactNode {
             <Route path="figures" element={<Figures />} />
             <Route path="doctors" element={<Doctors />} />
             <Route path="staff" element={<Staff />} />
+            <Route path="sentences" element={<Sentences />} />
             <Route path="policy" element={<Policy />} />
             <Route path="hl7" element={<Hl7 />} />
             <Route path="account" element={<Account />} />

@@ -6,11 +6,12 @@ import { moneyEn, moneyZh } from "./words/money";
 import { ordersEn, ordersZh } from "./words/orders";
 import { peopleEn, peopleZh } from "./words/people";
 import { proofEn, proofZh } from "./words/proof";
+import { sentencesEn, sentencesZh } from "./words/sentences";
 import { workEn, workZh } from "./words/work";
 
 /** The words of this app alone, by feature in words/; shared ones are in shared/src/i18n. */
-const zh = { ...actionsZh, ...frameZh, ...boardZh, ...ordersZh, ...moneyZh, ...workZh, ...proofZh, ...peopleZh };
-const en: typeof zh = { ...actionsEn, ...frameEn, ...boardEn, ...ordersEn, ...moneyEn, ...workEn, ...proofEn, ...peopleEn };
+const zh = { ...actionsZh, ...frameZh, ...boardZh, ...ordersZh, ...moneyZh, ...workZh, ...proofZh, ...peopleZh, ...sentencesZh };
+const en: typeof zh = { ...actionsEn, ...frameEn, ...boardEn, ...ordersEn, ...moneyEn, ...workEn, ...proofEn, ...peopleEn, ...sentencesEn };
 
 export type Key = SharedKey | keyof typeof zh;
 export const words = extend({ zh, en });

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
-import { AREAS, type Area, homeOf, maySee } from "../src/rules/areas";
+import { AREAS, type Area, ROLES, givable, homeOf, keeperOf, maySee, otherOffice, withRole } from "../src/rules/areas";
 import { path, place, shownLabels, ticks } from "../src/rules/charts";
 import { toCsv } from "../src/rules/csv";
 import { rungs } from "../src/rules/ladder";
 import { fenOf, yuanOf } from "../src/rules/money";
+import { moved, piecesOf } from "../src/rules/sentences";
 import { type Dossier, type Row, story } from "../src/rules/story";
 
 const row = (audit_id: string, at: string, action: string, more: Partial<Row> = {}): Row => ({
@@ -72,4 +73,21 @@ test("a story tells rows, words, money and looks in one order, each thing once",
 
 test("without a dossier the rows of money are told themselves", () => {
   expect(story([row("1", "01", "billing.payment_captured")], null).map((line) => [line.action, line.entry, line.view])).toEqual([["billing.payment_captured", null, null]]);
+});
+
+test("auditors keep auditors, operators all others, and each agrees to what the other asks", () => {
+  expect([keeperOf(["auditor"]), keeperOf(["medical_admin", "operator"]), otherOffice("auditor"), otherOffice("operator")]).toEqual(["auditor", "operator", "operator", "auditor"]);
+  expect([givable(["auditor"], null), givable(["operator"], null)]).toEqual([["auditor"], ["medical_admin", "finance", "agent", "operator"]]);
+  expect([givable(ROLES, ["auditor"]), givable(["auditor"], ["finance"])]).toEqual([["auditor"], []]);
+  expect([withRole(["finance"], "auditor", true), withRole(["auditor"], "agent", true), withRole(["agent", "finance"], "agent", false)]).toEqual([["auditor"], ["agent"], ["finance"]]);
+});
+
+test("a sentence shows its places, and no other braces", () => {
+  expect(piecesOf("{patient}您好，{dose}。{department}").map(({ place, text }) => place ?? text)).toEqual(["patient", "您好，{dose}。", "department"]);
+  expect(piecesOf("")).toEqual([]);
+});
+
+test("a sentence moves by a step and never beyond the ends", () => {
+  expect([moved(["a", "b", "c"], "b", 1), moved(["a", "b", "c"], "b", -1)]).toEqual([["a", "c", "b"], ["b", "a", "c"]]);
+  expect([moved(["a", "b"], "b", 1), moved(["a", "b"], "a", -1), moved(["a"], "gone", 1)]).toEqual([null, null, null]);
 });

@@ -21,7 +21,8 @@ export const AREAS = {
   figures: ["finance", "medical_admin"],
   doctors: ["medical_admin"],
   policy: ["medical_admin"],
-  staff: ["operator"],
+  staff: ["operator", "auditor"],
+  sentences: ["medical_admin"],
   hl7: ["operator"],
 } as const satisfies Record<string, readonly StaffRole[]>;
 
@@ -29,6 +30,23 @@ export type Area = keyof typeof AREAS;
 
 export function maySee(roles: readonly StaffRole[], area: Area): boolean {
   return AREAS[area].some((role) => roles.includes(role));
+}
+
+/** Whose accounts are whose to keep: auditors' by auditors, all others by operators. */
+export const keeperOf = (roles: readonly StaffRole[]): StaffRole => (roles.includes("auditor") ? "auditor" : "operator");
+
+/** Who must agree before such an account's keeper renews what its member signs in with. */
+export const otherOffice = (keeper: StaffRole): StaffRole => (keeper === "auditor" ? "operator" : "auditor");
+
+/** The roles that whoever holds `mine` may give, at first or to a member who holds `theirs`: an auditor's account stays one and has no other. */
+export function givable(mine: readonly StaffRole[], theirs: readonly StaffRole[] | null): StaffRole[] {
+  return ROLES.filter((role) => mine.includes(keeperOf([role])) && (theirs === null || keeperOf([role]) === keeperOf(theirs)));
+}
+
+/** Roles after one is chosen or given up: the office that watches goes with none of those that act. */
+export function withRole(roles: readonly StaffRole[], role: StaffRole, on: boolean): StaffRole[] {
+  const others = roles.filter((each) => each !== role);
+  return on ? [...others.filter((each) => keeperOf([each]) === keeperOf([role])), role] : others;
 }
 
 /** Where a member of staff begins: the first screen that is theirs. */

@@ -1,28 +1,29 @@
 import { PlusOutlined } from "@ant-design/icons";
 import { Loaded, type Models, newKey, useApi } from "@yunzhen/shared";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { Alert, Button, Checkbox, Drawer, Input, Modal, QRCode } from "antd";
+import { Button, Checkbox, Drawer, Input, Modal, QRCode } from "antd";
 import { type ReactNode, type SubmitEvent, useId, useState } from "react";
-import { ROLES, type StaffRole } from "../rules/areas";
+import { type StaffRole, givable, keeperOf, otherOffice, withRole } from "../rules/areas";
 import { FormRow } from "../ui/Form";
 import { usePages } from "../ui/list";
-import { useMe } from "../ui/me";
-import { Badge, ListFoot, Nothing, Panel, Problem, Roles, Screen, useTell } from "../ui/parts";
+import { useMe, useRoles } from "../ui/me";
+import { Badge, ListFoot, Nothing, Panel, Problem, Roles, Screen, ShortId, useTell } from "../ui/parts";
 import { StaffTable } from "../ui/StaffTable";
 import { useT } from "../words";
+import { AnswerRenewal, AskRenewal, Renew } from "./StaffRenewal";
 
 type Member = Models["StaffAnswer"];
 type Told = Models["NewStaffAnswer"];
 const USERNAME = /^[a-z0-9][a-z0-9._-]{1,63}$/;
 
-function RolePicker({ value, onChange }: { value: readonly StaffRole[]; onChange: (roles: StaffRole[]) => void }): ReactNode {
+function RolePicker({ offered, value, onChange }: { offered: readonly StaffRole[]; value: readonly StaffRole[]; onChange: (roles: StaffRole[]) => void }): ReactNode {
   const t = useT();
   const id = useId();
   return (
     <div className="c-form__row" role="group" aria-labelledby={id}>
       <span className="c-form__label" id={id}>{t("staff.roles")}</span>
-      {ROLES.map((role) => (
-        <Checkbox key={role} checked={value.includes(role)} onChange={(event) => onChange(event.target.checked ? [...value, role] : value.filter((each) => each !== role))}>
+      {offered.map((role) => (
+        <Checkbox key={role} checked={value.includes(role)} onChange={(event) => onChange(withRole(value, role, event.target.checked))}>
           <span className="c-check">{t(`role.${role}`)}<span className="c-form__hint">{t(`staff.role.hint.${role}`)}</span></span>
         </Checkbox>
       ))}
@@ -72,7 +73,7 @@ function MemberForm({ member, onDone }: { member: Member | null; onDone: (told: 
           <Input.Password value={password} autoComplete="new-password" maxLength={128} onChange={(event) => set({ password: event.target.value })} />
         </FormRow>
       )}
-      <RolePicker value={roles} onChange={(chosen) => set({ roles: chosen })} />
+      <RolePicker offered={givable(useRoles(), member?.roles ?? null)} value={roles} onChange={(chosen) => set({ roles: chosen })} />
       {shown && roles.length === 0 && <span className="c-form__error" role="alert">{t("login.required")}</span>}
       {save.isError && <Problem error={save.error} />}
       <Button type="primary" htmlType="submit" loading={save.isPending}>{t("list.save")}</Button>
@@ -90,30 +91,6 @@ function Secret({ told, onClose }: { told: Told; onClose: () => void }): ReactNo
         <p>{t("staff.secret.text")}</p>
         <QRCode type="svg" value={address} size={220} color="#000000" bgColor="#ffffff" />
         <p>{t("staff.secret.key")}<br /><code>{told.totp_secret}</code></p>
-      </div>
-    </Modal>
-  );
-}
-
-function Renew({ member, onDone, onClose }: { member: Member; onDone: (told: Told) => void; onClose: () => void }): ReactNode {
-  const api = useApi();
-  const t = useT();
-  const [key] = useState(newKey);
-  const [password, setPassword] = useState("");
-  const renew = useMutation({
-    mutationFn: () => api.call("renew_staff_credentials", { path: { account_id: member.account_id }, body: { password }, idempotencyKey: key }), onSuccess: onDone,
-  });
-  return (
-    <Modal
-      title={t("staff.renew.title", { name: member.name })} open onCancel={onClose} onOk={() => renew.mutate()} confirmLoading={renew.isPending}
-      okText={t("staff.renew")} okButtonProps={{ disabled: password.length < 8 }} cancelText={t("common.cancel")}
-    >
-      <div className="c-form">
-        <Alert type="warning" showIcon title={t("staff.renew.text")} />
-        <FormRow label={t("staff.password.new")} hint={t("staff.password.hint")}>
-          <Input.Password value={password} autoComplete="new-password" maxLength={128} onChange={(event) => setPassword(event.target.value)} />
-        </FormRow>
-        {renew.isError && <Problem error={renew.error} />}
       </div>
     </Modal>
   );
@@ -143,7 +120,8 @@ function Disable({ member, onClose }: { member: Member; onClose: () => void }): 
   );
 }
 
-type Doing = { what: "add" } | { what: "edit" | "renew" | "disable"; member: Member } | { what: "secret"; told: Told };
+type Deed = "edit" | "ask" | "answer" | "renew" | "disable";
+type Doing = { what: "add" } | { what: Deed; member: Member } | { what: "secret"; told: Told };
 
 export default function Staff(): ReactNode {
   const api = useApi();
@@ -159,13 +137,34 @@ export default function Staff(): ReactNode {
   };
   const edited = doing?.what === "edit" ? doing.member : null;
   const buttons = (member: Member): ReactNode => {
-    if (member.account_id === me?.account_id) return <span className="c-muted">{t("staff.self")}</span>;
-    if (!member.active) return null;
-    const does = (what: "edit" | "renew" | "disable", text: string, danger = false): ReactNode => (
-      <Button size="small" danger={danger} aria-label={`${text} ${member.name}`} onClick={() => setDoing({ what, member })}>{text}</Button>
+    if (me === undefined || !member.active) return null;
+    if (member.account_id === me.account_id) return <span className="c-muted">{t("staff.self")}</span>;
+    const does = (what: Deed, text: string, type: "default" | "primary" = "default", danger = false): ReactNode => (
+      <Button size="small" type={type} danger={danger} aria-label={`${text} ${member.name}`} onClick={() => setDoing({ what, member })}>{text}</Button>
     );
-    return <span className="c-tags">{does("edit", t("list.edit"))}{does("renew", t("staff.renew"))}{does("disable", t("staff.disable"), true)}</span>;
+    const keeper = keeperOf(member.roles);
+    const { renewal } = member;
+    const isMine = renewal?.asked_by === me.account_id;
+    return (
+      <span className="c-tags">
+        {renewal !== null && !isMine && me.roles.includes(otherOffice(keeper)) && does("answer", t("staff.renewal.answer"), "primary")}
+        {me.roles.includes(keeper) && (
+          <>
+            {does("edit", t("list.edit"))}
+            {isMine && renewal.agreed_at !== null ? does("renew", t("staff.renew.now"), "primary") : does("ask", t("staff.renew"))}
+            {does("disable", t("staff.disable"), "default", true)}
+          </>
+        )}
+      </span>
+    );
   };
+  const nameOf = (id: string): ReactNode => query.items?.find(({ account_id }) => account_id === id)?.name ?? <ShortId id={id} />;
+  const state = (member: Member): ReactNode => (
+    <span className="c-tags">
+      <Badge tone={member.active ? "success" : "quiet"}>{t(member.active ? "staff.active" : "staff.inactive")}</Badge>
+      {member.renewal !== null && <Badge tone="warning">{t(member.renewal.agreed_at === null ? "staff.renewal.state.asked" : "staff.renewal.state.agreed")}</Badge>}
+    </span>
+  );
   return (
     <Screen title={t("staff.title")} lead={t("staff.text")} actions={<Button type="primary" icon={<PlusOutlined />} onClick={() => setDoing({ what: "add" })}>{t("staff.add")}</Button>}>
       <Panel flush>
@@ -178,7 +177,7 @@ export default function Staff(): ReactNode {
                   { title: t("staff.name"), render: (member) => <strong>{member.name}</strong> },
                   { title: t("staff.username"), render: (member) => member.username },
                   { title: t("staff.roles"), render: (member) => <Roles roles={member.roles} /> },
-                  { title: t("staff.state"), render: (member) => <Badge tone={member.active ? "success" : "quiet"}>{t(member.active ? "staff.active" : "staff.inactive")}</Badge> },
+                  { title: t("staff.state"), render: state },
                   { title: t("list.actions"), render: buttons },
                 ]}
               />
@@ -190,6 +189,10 @@ export default function Staff(): ReactNode {
       <Drawer title={edited === null ? t("staff.add") : t("staff.edit", { name: edited.name })} open={doing?.what === "add" || edited !== null} onClose={close} size={460} destroyOnHidden>
         {(doing?.what === "add" || edited !== null) && <MemberForm key={edited?.account_id ?? "new"} member={edited} onDone={saved} />}
       </Drawer>
+      {doing?.what === "ask" && <AskRenewal member={doing.member} onClose={close} />}
+      {doing?.what === "answer" && doing.member.renewal !== null && (
+        <AnswerRenewal member={doing.member} renewal={doing.member.renewal} asker={nameOf(doing.member.renewal.asked_by)} onClose={close} />
+      )}
       {doing?.what === "renew" && <Renew member={doing.member} onDone={saved} onClose={close} />}
       {doing?.what === "disable" && <Disable member={doing.member} onClose={close} />}
       {doing?.what === "secret" && <Secret told={doing.told} onClose={close} />}

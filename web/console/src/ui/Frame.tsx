@@ -1,9 +1,9 @@
 import {
-  AuditOutlined, BarChartOutlined, BellOutlined, DashboardOutlined, DownOutlined, EyeInvisibleOutlined, FileSearchOutlined, InteractionOutlined, MedicineBoxOutlined,
+  AuditOutlined, BarChartOutlined, BellOutlined, DashboardOutlined, DownOutlined, EyeInvisibleOutlined, FileSearchOutlined, InteractionOutlined, MedicineBoxOutlined, MessageOutlined,
   MoneyCollectOutlined, ProfileOutlined, TeamOutlined, ToolOutlined,
 } from "@ant-design/icons";
 import { Loaded, Mark, usePreferences, useRuntime } from "@yunzhen/shared";
-import { Button, Dropdown, type MenuProps } from "antd";
+import { Alert, Button, Dropdown, type MenuProps } from "antd";
 import { type ReactNode, useEffect, useRef } from "react";
 import { NavLink, useLocation, useNavigate } from "react-router";
 import { type Area, maySee } from "../rules/areas";
@@ -43,6 +43,7 @@ const DOORS: { title: Key; doors: Door[] }[] = [
     title: "nav.group.setup",
     doors: [
       { to: "/doctors", key: "d", area: "doctors", title: "nav.doctors", icon: <MedicineBoxOutlined /> },
+      { to: "/sentences", key: "q", area: "sentences", title: "sentence.title", icon: <MessageOutlined /> },
       { to: "/policy", key: "p", area: "policy", title: "policy.title", icon: <InteractionOutlined /> },
       { to: "/staff", key: "s", area: "staff", title: "staff.title", icon: <TeamOutlined /> },
       { to: "/hl7", key: "h", area: "hl7", title: "hl7.title", icon: <ToolOutlined /> },
@@ -64,7 +65,7 @@ export function Frame({ children }: { children: ReactNode }): ReactNode {
   }, [pathname]);
   return (
     <Loaded query={me}>
-      {({ roles, name }) => (
+      {({ roles, name, renewal }) => (
         <div className="c-frame">
           <a className="c-skip" href="#content">{t("nav.skip")}</a>
           <nav className="c-nav" aria-label={t("nav.label")}>
@@ -85,7 +86,10 @@ export function Frame({ children }: { children: ReactNode }): ReactNode {
             <AccountMenu name={name} />
           </nav>
           <Keys doors={DOORS.flatMap((group) => group.doors).filter((door) => maySee(roles, door.area))} />
-          <main id="content" ref={main} tabIndex={-1} className="c-main">{children}</main>
+          <main id="content" ref={main} tabIndex={-1} className="c-main">
+            {renewal !== null && <Alert type="error" showIcon title={t("staff.renewal.mine")} description={t("staff.renewal.mine.text")} />}
+            {children}
+          </main>
         </div>
       )}
     </Loaded>
