@@ -25,8 +25,8 @@ async def test_a_first_operator_signs_in_with_what_was_printed_once_and_is_renew
     code, output = await yunzhen("staff", "renew", username)
     renewed = _told(output)
     assert (code, renewed["password"] != told["password"]) == (0, True)
-    (await staff.ask("GET", "/admin/me")).refused(401)
-    (await world.sign_in_staff(person)).refused(401)
+    (await staff.ask("GET", "/admin/me")).refused(401, "auth.required")
+    (await world.sign_in_staff(person)).refused(401, "auth.invalid")
     again = person | {"password": renewed["password"], "totp_secret": renewed["TOTP secret"]}
     assert (await world.sign_in_staff(again)).status == 201
 

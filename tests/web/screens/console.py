@@ -35,6 +35,7 @@ async def sign_in(page: Page, person: dict[str, Any]) -> None:
     """With the code of the next half minute where that of this one was used."""
     totp = pyotp.TOTP(person["totp_secret"])
     await page.goto("/console/")
+    await page.get_by_label("用户名").wait_for(timeout=60_000)  # the first page of a browser on a busy machine
     for attempt, ahead in enumerate((0, 30, 30, 30, 30)):
         if attempt > 1:
             await asyncio.sleep(10)  # both codes of now were used

@@ -17,7 +17,7 @@ test("each role sees its own doors and no other", () => {
   expect(doors("operator")).toEqual(["staff", "hl7"]);
   expect(doors("finance")).toEqual(["board", "refunds", "restart", "figures"]);
   expect(doors("agent")).toEqual(["board", "orders", "tasks"]);
-  expect(doors("auditor")).toEqual(["board", "orders", "dossier", "export", "audit", "trace", "said", "reveals", "revealAsk"]);
+  expect(doors("auditor")).toEqual(["board", "orders", "dossier", "export", "audit", "trace", "said", "reveals", "revealAsk", "staff"]);
   expect(maySee([], "board")).toBe(false);
   expect([homeOf(["operator"]), homeOf(["operator", "agent"]), homeOf([])]).toEqual(["/staff", "/", "/account"]);
 });
