@@ -61,9 +61,11 @@ class Announcer:
 
     def entry_appended(self, entry: Entry, state: Any) -> None:
         draft = entry.draft
+        sending = self._sending.pop((entry.conversation_id, draft.sender, draft.client_id), None)
         members = tuple(self._rules.summary(state).members)
-        if draft.sender is None or self._names.is_usable(draft.sender):
-            self._announce(entry, members)
+        # Who sends over a socket was asked for his name before.
+        if sending is not None or draft.sender is None or self._names.is_usable(draft.sender):
+            self._announce(entry, members, sending or Sending(None))
         else:
             task = asyncio.get_running_loop().create_task(self._announce_late(entry, members, draft.sender))
             self._late.add(task)
@@ -101,10 +103,7 @@ class Announcer:
         """Let the late ones be told."""
         await asyncio.gather(*self._late, self._names.close(), return_exceptions=True)
 
-    def _announce(self, entry: Entry, members: tuple[str, ...]) -> None:
-        sending = self._sending.pop((entry.conversation_id, entry.draft.sender, entry.draft.client_id), None)
-        if sending is None:
-            sending = Sending(None)
+    def _announce(self, entry: Entry, members: tuple[str, ...], sending: Sending) -> None:
         self._hub.send(members, MESSAGE_NEW, self.rendered(entry, sending), sending.sid)
 
     async def _announce_late(self, entry: Entry, members: tuple[str, ...], sender: str) -> None:
@@ -113,4 +112,4 @@ class Announcer:
             await self._names.learn([sender])
         except Exception as error:  # a hint must not be lost because a name is
             log.warning("im.name_unknown", conversation_id=entry.conversation_id, error=type(error).__name__)
-        self._announce(entry, members)
+        self._announce(entry, members, Sending(None))

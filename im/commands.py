@@ -23,8 +23,7 @@ FailureMap = Callable[[Exception, str], DomainError]
 """Makes a DomainError of anything that a handler raised (logging what nobody foresaw); the second argument is a request id."""
 
 
-@dataclass(frozen=True, slots=True)
-class SocketCall:
+class SocketCall(msgspec.Struct, frozen=True):
     """One command as a handler sees it: who asks, from which socket, and the parsed body."""
 
     actor: Actor

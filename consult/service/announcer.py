@@ -29,13 +29,21 @@ _TOGETHER_AT_ONCE: Final = 200
 
 
 class _Turn:
-    """One conversation's announcing: what is still to be told, and the bell that ends the pause early."""
+    """One conversation's announcing: what is still to be told, whether that is a change of status, and the bell that ends the
+    pause early. The state moves on with the log: what is told is what it says then."""
 
-    __slots__ = ("bell", "facts")
+    __slots__ = ("bell", "state", "urgent")
 
     def __init__(self) -> None:
-        self.facts: LogFacts | None = None
+        self.state: ConsultState | None = None
+        self.urgent = False
         self.bell = asyncio.Event()
+
+    def take(self) -> ConsultState | None:
+        """What is to be told, which is then on its way."""
+        state, self.state, self.urgent = self.state, None, False
+        self.bell.clear()
+        return state
 
 
 class OrderAnnouncer:
@@ -50,7 +58,7 @@ class OrderAnnouncer:
         self._clock = clock
         self._pause = pause_seconds
         self._turns: dict[str, _Turn] = {}
-        self._together: dict[str, LogFacts] = {}
+        self._together: dict[str, ConsultState] = {}
         self._telling = False
         self._hurry = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,15 +74,17 @@ class OrderAnnouncer:
         swept = draft.sender is None and draft.kind is not EntryKind.OPENED
         counts_only = draft.kind is EntryKind.MESSAGE and draft.closes is None and len(state.counted) > 1
         turn = self._turns.get(state.order_id)
-        if (swept or counts_only) and turn is None:
+        urgent = not (swept or counts_only)
+        if turn is None and not urgent:
             self._tell_together(state)
             return
         self._together.pop(state.order_id, None)
         if turn is None:
             turn = self._turns[state.order_id] = _Turn()
             self._spawn(self._take_turns(state.order_id, state.hospital_id, turn))
-        turn.facts = facts_of(state)
-        if not (swept or counts_only):
+        turn.state = state
+        if urgent:
+            turn.urgent = True
             turn.bell.set()
 
     def announce(self, order: Order) -> None:
@@ -95,7 +105,7 @@ class OrderAnnouncer:
         if not self._telling:
             self._telling = True
             self._spawn(self._keep_telling())
-        self._together[state.order_id] = facts_of(state)
+        self._together[state.order_id] = state
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="order-announce")
@@ -104,11 +114,12 @@ class OrderAnnouncer:
 
     async def _take_turns(self, order_id: str, hospital_id: str, turn: _Turn) -> None:
         try:
-            while (facts := turn.facts) is not None:
-                turn.facts = None
-                turn.bell.clear()
-                await self._tell(order_id, hospital_id, facts)
+            while (state := turn.take()) is not None:
+                await self._tell(order_id, hospital_id, facts_of(state))
                 await self._wait(turn)
+                if turn.state is not None and not turn.urgent:  # the pause brought numbers only: one of many again
+                    self._tell_together(turn.state)
+                    break
         finally:
             del self._turns[order_id]
 
@@ -132,11 +143,12 @@ class OrderAnnouncer:
         """Whatever fails concerns these hints only: whoever tells goes on, or nothing would be told together any more."""
         try:
             orders = await self._orders.find_all(order_ids)
-            waiting = {order_id: facts for order_id in order_ids if (facts := self._together.pop(order_id, None)) is not None}
+            waiting = {order_id: state for order_id in order_ids if (state := self._together.pop(order_id, None)) is not None}
             for order in orders:
-                facts = waiting.get(order.id)
-                if facts is None:  # somebody changed its status meanwhile, and that is told by itself
+                state = waiting.get(order.id)
+                if state is None:  # somebody changed its status meanwhile, and that is told by itself
                     continue
+                facts = facts_of(state)
                 shown = order.facts is not None and order.facts.seq >= facts.seq
                 self.announce(order if shown else order.with_facts(facts))
         except Exception as error:  # the client that missed an event asks

@@ -1,10 +1,11 @@
 """Deadlines decided again: what the log must not say."""
 
+import dataclasses
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from consult.domain.proofs import ConversationWalk, DeadlineReport, Fault, TimedOrder, check_order, needs_log
 from consult.domain.status import CloseReason, Phase
@@ -135,7 +136,7 @@ def test_behind_an_entry_that_is_missing_nothing_is_proved() -> None:
 
 def order(**changes: Any) -> TimedOrder:
     base = TimedOrder("o" * 32, "default", "c" * 32, Phase.PENDING_PAYMENT, from_ms(PAID), None, None, None, None)
-    return replace(base, **changes)
+    return dataclasses.replace(base, **changes)
 
 
 @pytest.mark.parametrize(
@@ -168,4 +169,4 @@ def test_orders_that_nobody_paid_are_cancelled_in_time(changes: dict[str, Any], 
 def test_a_log_must_have_begun_a_minute_after_the_deadline() -> None:
     paid = order(phase=Phase.CAPTURED, deadline_at=from_ms(DEADLINE))
     assert [needs_log(paid, DEADLINE + after) for after in (MINUTE, MINUTE + 1)] == [False, True]
-    assert not needs_log(replace(paid, shown_deadline_ms=DEADLINE), DEADLINE + MINUTE + 1)
+    assert not needs_log(dataclasses.replace(paid, shown_deadline_ms=DEADLINE), DEADLINE + MINUTE + 1)
