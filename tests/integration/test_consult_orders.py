@@ -58,6 +58,7 @@ async def test_a_new_order_shows_exactly_the_fields_of_the_contract(world: World
         "record_access": True,
         "unpaid_until": iso(world.clock.now() + timedelta(minutes=30)),
         "quick": None,
+        "after_sales": None,
         "version": 1,
     }
     assert case.order.number.startswith("20260105-")
