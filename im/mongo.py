@@ -237,12 +237,15 @@ class LogChanges:
         self._session: AsyncClientSession | None = None
         self._cursor_id = 0
         self._first: list[Document] = []
+        self._behind: Document | None = None
+        """Where the stream is once `_first` has been given out."""
         self.token: Document | None = None
         """Where the stream is: everything before it has been given out."""
 
     async def open(self, token: Document | None, *, seconds_ago: float | None = None) -> None:
         """Begin behind `token`, or so many seconds ago by MongoDB's own clock, or at this moment."""
         self._session = self._database.client.start_session()
+        self.token = self._behind = token
         start: Document = {"resumeAfter": token} if token is not None else {}
         if token is None and seconds_ago is not None:
             now: Timestamp = (await self._command({"ping": 1}))["operationTime"]
@@ -268,6 +271,7 @@ class LogChanges:
             command = {"getMore": Int64(self._cursor_id), "collection": LOG, "maxTimeMS": int(wait_seconds * 1_000)}
             self._take((await self._command(command))["cursor"], "nextBatch")
         documents, self._first = self._first, []
+        self.token = self._behind
         return documents
 
     async def close(self) -> None:
@@ -292,7 +296,9 @@ class LogChanges:
     def _take(self, cursor: Mapping[str, Any], batch: str) -> None:
         self._cursor_id = cursor["id"]
         self._first = [change["fullDocument"] for change in cursor[batch]]
-        self.token = cursor.get("postBatchResumeToken", self.token)
+        self._behind = cursor.get("postBatchResumeToken", self._behind)
+        if not self._first:
+            self.token = self._behind
         if not self._cursor_id:  # the collection was dropped or renamed
             raise PlaceLost
 

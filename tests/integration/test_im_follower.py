@@ -111,6 +111,32 @@ async def stored_place(database):
             await asyncio.sleep(0)
 
 
+class Stuck(Projection):
+    """Is asked, and never gets any further."""
+
+    async def find_log_seqs(self, conversation_ids):
+        self.changed.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_follower_that_dies_with_what_it_found_at_its_start_in_hand_loses_nothing(database, log, conversations):
+    """The stream's first answer holds entries already: they are not behind it before they were handed on."""
+    first = Projection()
+    async with following(database, first):
+        await send(log, *conversations)
+        await first.reaches(**dict.fromkeys(conversations, 1))
+    await send(log, *conversations)
+    stuck = Stuck()
+    async with following(database, stuck):
+        async with asyncio.timeout(20):
+            await stuck.changed.wait()
+    await database["others"].insert_one({"hospital_id": "default"})  # whatever was written before it, lasts now
+    last = Projection()
+    last.seqs = dict(first.seqs)
+    async with following(database, last):
+        await last.reaches(**dict.fromkeys(conversations, 2))
+
+
 async def test_an_entry_that_comes_again_is_dropped_and_a_gap_is_filled(database, log, conversations):
     first = conversations[0]
     projection = Projection()
