@@ -42,6 +42,14 @@ class DicomUnreadable(Exception):
     """No picture comes of this file."""
 
 
+class DicomCompressed(DicomUnreadable):
+    """The file may be whole, but nothing here undoes its compression. `patient` is its PatientID."""
+
+    def __init__(self, patient: str) -> None:
+        super().__init__("compression")
+        self.patient = patient
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """One frame. `mm_per_pixel` None: the file does not say; `patient` is its PatientID."""
@@ -56,9 +64,16 @@ def is_dicom(data: bytes) -> bool:
 
 
 def decode(data: bytes, frame: int) -> Decoded:
-    """Frame `frame`, from 1, of a file, decoded in a forked process. Raises DicomUnreadable."""
+    """Frame `frame`, from 1, of a file, decoded in a forked process. Raises DicomUnreadable, DicomCompressed."""
     import_module("pydicom.pixels.utils")  # once here, not in each child
-    return _unpacked(_in_a_fork(lambda: _packed(decode_here(data, frame))))
+
+    def said() -> bytes:
+        try:
+            return _packed(decode_here(data, frame))
+        except DicomCompressed as compressed:
+            return _no_picture(compressed.patient)
+
+    return _unpacked(_in_a_fork(said))
 
 
 def decode_here(data: bytes, frame: int) -> Decoded:
@@ -69,6 +84,8 @@ def decode_here(data: bytes, frame: int) -> Decoded:
         warnings.simplefilter("ignore")
         config.settings.reading_validation_mode = config.IGNORE
         dataset = dcmread(io.BytesIO(data))
+        if not _can_be_undone(dataset):
+            raise DicomCompressed(str(dataset.get("PatientID", "")).strip())
         _flatten(dataset, frame)
         pixels = _pixels(dataset, frame)
         spacing = _spacing(dataset)
@@ -77,6 +94,23 @@ def decode_here(data: bytes, frame: int) -> Decoded:
             down, across = spacing
             image = image.resize((image.width, max(1, round(image.height * down / across))), Image.Resampling.LANCZOS)
         return Decoded(image, None if spacing is None else spacing[1], str(dataset.get("PatientID", "")).strip())
+
+
+def _can_be_undone(dataset: "Dataset") -> bool:
+    """Whether a decoder is here for the file's compression. Twelve bits of "JPEG extended", which old radiography stores, no
+    library that we may use undoes; nor is video a picture."""
+    from pydicom.pixels.decoders import get_decoder
+    from pydicom.uid import JPEGExtended12Bit
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_transfer_syntax or not syntax.is_encapsulated:
+        return True
+    if syntax == JPEGExtended12Bit and int(dataset.BitsStored) != 8:
+        return False
+    try:
+        return get_decoder(syntax).is_available
+    except NotImplementedError:
+        return False
 
 
 def _flatten(dataset: "Dataset", frame: int) -> None:
@@ -155,6 +189,12 @@ def _spacing(dataset: "Dataset") -> tuple[float, float] | None:
     return None
 
 
+def _no_picture(patient: str) -> bytes:
+    """A head that says nothing but whose it is: no picture has no width."""
+    words = patient.encode()[:_PATIENT_BYTES]
+    return _HEAD.pack(len(words), 0, 0, 0.0) + words
+
+
 def _packed(decoded: Decoded) -> bytes:
     patient = decoded.patient.encode()[:_PATIENT_BYTES]
     head = _HEAD.pack(len(patient), *decoded.image.size, decoded.mm_per_pixel or 0.0)
@@ -164,11 +204,13 @@ def _packed(decoded: Decoded) -> bytes:
 def _unpacked(data: bytes) -> Decoded:
     try:
         length, width, height, mm_per_pixel = _HEAD.unpack_from(data)
-        pixels = data[_HEAD.size + length :]
-        image = Image.frombytes("RGB", (width, height), pixels)
+        patient = data[_HEAD.size : _HEAD.size + length].decode(errors="replace")
+        if width == 0:
+            raise DicomCompressed(patient)
+        image = Image.frombytes("RGB", (width, height), data[_HEAD.size + length :])
     except (struct.error, ValueError) as error:
         raise DicomUnreadable from error
-    return Decoded(image, mm_per_pixel or None, data[_HEAD.size : _HEAD.size + length].decode(errors="replace"))
+    return Decoded(image, mm_per_pixel or None, patient)
 
 
 def _in_a_fork(work: Callable[[], bytes]) -> bytes:

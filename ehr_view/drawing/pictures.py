@@ -20,10 +20,11 @@ _FORMATS: Final = ("JPEG", "PNG", "WEBP")
 
 
 class Lack(StrEnum):
-    """Why there is no picture, in the words that stand in its place."""
+    """Why there is no picture, in the words that stand in its place, by lines."""
 
     ABSENT = "此图像未能取得"
     UNREADABLE = "此图像已损坏，无法显示"
+    COMPRESSED = "图像的压缩格式此处不支持\n（如 12 位 JPEG）\n请在医院影像系统中查看"
 
 
 class StrangePicture(Exception):
@@ -60,15 +61,19 @@ def load(
 
 
 def _from_dicom(data: bytes, frame: int, patients: Collection[str], mm_per_pixel: float | None) -> Loaded | Lack:
+    found: Loaded | Lack
     try:
         decoded = dicom.decode(data, frame)
+        patient, found = decoded.patient, Loaded(decoded.image, decoded.mm_per_pixel or mm_per_pixel)
+    except dicom.DicomCompressed as compressed:
+        patient, found = compressed.patient, Lack.COMPRESSED
     except dicom.DicomUnreadable:
         return Lack.UNREADABLE
-    if not decoded.patient:
+    if not patient:
         return Lack.ABSENT
-    if decoded.patient not in patients:
+    if patient not in patients:
         raise StrangePicture
-    return Loaded(decoded.image, decoded.mm_per_pixel or mm_per_pixel)
+    return found
 
 
 def grid(canvas: Canvas, block: sheets.Pictures, loaded: Sequence[Loaded | Lack], left: int, right: int, y: float) -> float:
@@ -95,7 +100,7 @@ def _cell(
     if isinstance(found, Lack):
         height = min(height, width)
         canvas.box(x, y, x + width, y + height, palette.panel, radius=8)
-        canvas.text(x + width / 2, y + height / 2, found.value, 28, fill=palette.odd, anchor="mm")
+        _lack(canvas, found, x + width / 2, y + height / 2, width - 24)
     else:
         share = min(width / found.image.width, height / found.image.height)
         shown = (max(1, canvas.px(found.image.width * share)), max(1, canvas.px(found.image.height * share)))
@@ -106,6 +111,14 @@ def _cell(
             _scale_bar(canvas, found.mm_per_pixel / share, x + inset, y + height, found.image.width * share)
     canvas.text(x + 4, y + height + PICTURE_CAPTION / 2 + 2, caption, size, fill=palette.muted, anchor="lm")
     return y + height + PICTURE_CAPTION + _GAP
+
+
+def _lack(canvas: Canvas, lack: Lack, x: float, y: float, room: float) -> None:
+    """The words of it, about a middle."""
+    lines = lack.value.split("\n")
+    for number, line in enumerate(lines):
+        words, size = canvas.fit(line, room, (28, 25, 22))
+        canvas.text(x, y + (number - (len(lines) - 1) / 2) * 42, words, size, fill=canvas.palette.odd, anchor="mm")
 
 
 def _scale_bar(canvas: Canvas, mm_per_unit: float, x: float, bottom: float, width: float) -> None:

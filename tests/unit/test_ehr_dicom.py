@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ehr_view.drawing import dicom
-from ehr_view.drawing.dicom import DicomUnreadable, decode
+from ehr_view.drawing.dicom import DicomCompressed, DicomUnreadable, decode
 from ehr_view.drawing.pictures import Lack, Loaded, StrangePicture, load
 from tests.support.dicom import dicom_file
 
@@ -100,6 +100,29 @@ def test_a_compressed_file_shows_what_the_plain_one_shows(packed: str, plain: st
     folder = SAMPLES[0].parent
     one, other = (np.asarray(decode((folder / name).read_bytes(), 1).image) for name in (packed, plain))
     assert np.array_equal(one, other)
+
+
+def _sample(name: str) -> bytes:
+    return next(path for path in SAMPLES if path.name == name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
+def test_twelve_bits_of_jpeg_are_said_to_be_a_compression_that_is_not_undone_and_not_damage(name: str) -> None:
+    with pytest.raises(DicomCompressed) as compressed:
+        decode(_sample(name), 1)
+    assert compressed.value.patient == "8NM1"
+    assert load(_sample(name), None, None, patients=["8NM1"]) is Lack.COMPRESSED
+    with pytest.raises(StrangePicture):
+        load(_sample(name), None, None, patients=["another"])
+
+
+def test_a_video_is_no_picture_and_is_said_to_be_none() -> None:
+    dataset = pydicom.dcmread(io.BytesIO(dicom_file(RAMP)))
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.MPEG4HP41
+    dataset.PixelData = pydicom.encaps.encapsulate([b"video"])
+    out = io.BytesIO()
+    dataset.save_as(out)
+    assert load(out.getvalue(), None, None, patients=[str(dataset.PatientID)]) is Lack.COMPRESSED
 
 
 def test_every_sample_is_shown_or_refused() -> None:
