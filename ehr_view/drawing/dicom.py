@@ -99,7 +99,7 @@ def decode_here(data: bytes, frame: int) -> Decoded:
 def _can_be_undone(dataset: "Dataset") -> bool:
     """Whether a decoder is here for the file's compression. Twelve bits of "JPEG extended", which old radiography stores, no
     library that we may use undoes; nor is video a picture."""
-    from pydicom.pixels.decoders import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import JPEGExtended12Bit
 
     syntax = dataset.file_meta.TransferSyntaxUID
