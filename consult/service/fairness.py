@@ -50,14 +50,15 @@ class FairnessService:
         for entry, state in replies:
             digest = await self.fairness.digest(state.hospital_id, normalised(entry.draft.parts))
             said, known = Said(state.order_id, digest), earlier.setdefault(_said_by(entry), [])
-            if (flaw := find_flaw(entry.draft.parts, digest, known, order_id=state.order_id)) is not None:
+            before = known[: known.index(said)] if said in known else known  # followed again: what came later was not before it
+            if (flaw := find_flaw(entry.draft.parts, digest, before, order_id=state.order_id)) is not None:
                 flaws.append((entry, state, flaw))
             if said not in known:
                 known.append(said)
                 fresh.setdefault((state.hospital_id, _said_by(entry)), []).append(said)
-        await self.fairness.remember(fresh)
         for entry, state, flaw in flaws:
             await self._flag(entry, state, flaw)
+        await self.fairness.remember(fresh)  # at last, since it may push out what a flag rests on
 
     async def _flag(self, entry: Entry, state: ConsultState, flaw: Flaw) -> None:
         flag = ReplyFlag(

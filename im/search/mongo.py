@@ -53,7 +53,7 @@ class MongoTerms:
             read = {"$max": {"log_seq": run.log_seq}}
             notes.append(UpdateOne(_key(conversation, run.hospital_id, 0), read, upsert=True))
         await insert_new(self._terms, messages)
-        await self._terms.bulk_write(notes, ordered=False)
+        await self._terms.bulk_write(notes)  # in order: how far it is followed stands behind what that means
 
     async def forget(self, conversation_id: str, hospital_id: str) -> None:
         conversation = id_bytes(conversation_id)

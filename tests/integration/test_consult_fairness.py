@@ -46,6 +46,20 @@ async def test_an_empty_reply_and_one_that_others_were_told_too_are_flagged_to_t
     assert "喝水" not in str(await world.database["reply_digests"].find().to_list())
 
 
+async def test_replies_that_are_followed_again_after_a_crash_are_flagged_as_the_first_time(world: World) -> None:
+    """The keeper may die after the words were remembered and before it noted that. What came later was not said before."""
+    doctor = world.doctors.add()
+    first, second = await world.paid(doctor=doctor), await world.paid(doctor=doctor)
+    replies = []
+    for case in (first, second):
+        said = await case.say(case.doctor, CANNED)
+        replies.append((said.entry, (await world.log.read_fresh(case.order.conversation_id)).state))
+    for _ in range(2):
+        await world.consult.fairness.look_at(replies)
+        assert await flags(world, first) == []
+        assert await flags(world, second) == [(replies[1][0].seq, Flaw.REPEATED)]
+
+
 async def test_a_contest_goes_to_staff_as_one_task_and_only_the_patient_contests(world: World) -> None:
     case = await world.paid()
     reply = await case.say(case.doctor, "好的")

@@ -177,6 +177,22 @@ async def test_entries_that_come_again_in_any_order_change_nothing(world: World)
     assert await world.database[SEARCH_TERMS].find({}, sort=[("_id", 1)]).to_list() == before
 
 
+async def test_a_recall_that_could_not_be_noted_is_not_taken_for_followed(world: World) -> None:
+    """How far a conversation is followed is written with it, in one go: it must not stand where the recall does not."""
+    talk = world.talks.talks[0]
+    seq = await world.say(talk, "感冒三天")
+    await world.follow()
+    await world.recall(talk, seq)
+    rule: dict[str, Any] = {"collMod": SEARCH_TERMS, "validator": {"recalled": {"$ne": True}}}
+    await world.database.command(rule)
+    await world.follow()
+    assert await world.terms.find_log_seqs([talk]) == {talk: seq}
+    await world.database.command({**rule, "validator": {}})
+    await world.follow()
+    assert await world.terms.find_log_seqs([talk]) == {talk: seq + 1}
+    assert await world.database[SEARCH_TERMS].count_documents({"recalled": True}) == 1
+
+
 async def test_terms_are_made_anew_from_the_log_while_the_follower_goes_on(world: World) -> None:
     one, two, three = world.talks.talks
     for talk in (one, two):
