@@ -74,8 +74,8 @@ def free_port() -> int:
 async def running_product(
     folder: Path, port: int, sim_port: int, people: int, *, processes: int = 1, **settings: str
 ) -> AsyncIterator[Running]:
-    """`yunzhen run` in a folder of its own: the server alone on core 0, all else with the load on core 1, also further
-    processes of the server (`serve-2` and so on)."""
+    """`yunzhen run` in a folder of its own: the server alone on core 0, all else with the load on core 1. Several processes of
+    the server (`serve-2` and so on) share core 0, so that a message costs them what it would cost on cores of their own."""
     environment = {
         **os.environ,
         **WITHOUT_LIMITS,
@@ -97,7 +97,7 @@ async def running_product(
             found[word if word not in found else f"{word}-{sum(name.startswith(word) for name in found) + 1}"] = part
         pin_ourselves()
         for word, part in found.items():
-            pin(part, _SERVER_CORE if word == "serve" else _OTHER_CORE)
+            pin(part, _SERVER_CORE if word.startswith("serve") else _OTHER_CORE)
         demo = json.loads((folder / "demo.json").read_text())
         yield Running("127.0.0.1", port, demo, found)
     finally:
