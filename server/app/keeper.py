@@ -70,6 +70,8 @@ class Keeper:
             await self._lead_when_possible(stop)
         finally:
             stop.set()
+            for task in own:
+                task.cancel()
             await asyncio.gather(*own, return_exceptions=True)
         await self._release()
 
