@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { isKept } from "../src/offline/copies";
-import { mayCancel, mayRate, repliesLeft, timeline } from "../src/orders/state";
+import { mayAskForTheFee, mayCancel, mayRate, repliesLeft, timeline } from "../src/orders/state";
 import { type PatientForm, check, dayInChina, isMinor, isResidentNumber, needsGuardian } from "../src/patients";
 import type { Order } from "../src/queries";
 import { bodyOf, bytesOf } from "../src/push";
@@ -37,6 +37,11 @@ describe("an order's timeline", () => {
 
   it("knows what a patient may do", () => {
     expect([mayCancel(order()), mayCancel(order({ status: "in_session", replies: { limit: 3, used: 1, gifted: 0 } }))]).toEqual([true, false]);
+    const asked = { state: "requested", amount_fen: null, asked_at: "2026-11-22T09:00:00.000Z", decided_at: null } as const;
+    expect([
+      mayAskForTheFee(order({ status: "awaiting_doctor" })), mayAskForTheFee(order({ status: "in_session" })), mayAskForTheFee(order({ status: "completed" })),
+      mayAskForTheFee(order({ status: "completed", after_sales: asked })), mayAskForTheFee(order({ status: "refunded" })),
+    ]).toEqual([false, true, true, false, false]);
     expect([mayRate(order({ status: "completed" })), mayRate(order({ status: "refunded" }))]).toEqual([true, false]);
     expect(repliesLeft(order({ replies: { limit: 2, used: 3, gifted: 0 } }))).toBe(0);
   });

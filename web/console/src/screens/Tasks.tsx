@@ -1,7 +1,7 @@
 import { BellOutlined } from "@ant-design/icons";
-import { Loaded, type Models, newKey, useApi } from "@yunzhen/shared";
+import { Loaded, type Models, format, newKey, useApi } from "@yunzhen/shared";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Button, Input, Modal, Radio, Segmented } from "antd";
+import { Button, Input, InputNumber, Modal, Radio, Segmented } from "antd";
 import { type ReactNode, useId, useState } from "react";
 import { Link } from "react-router";
 import { usePages } from "../ui/list";
@@ -65,6 +65,58 @@ function Flag({ flagId }: { flagId: string }): ReactNode {
   return <p className="c-story__words">{t(`task.flaw.${query.data.flaw}`)}{query.data.reason !== "" && `\n${t("task.flag")}: ${query.data.reason}`}</p>;
 }
 
+/** What a patient asks for, and the decision; asked for only by who works on it. */
+function AfterSales({ caseId }: { caseId: string }): ReactNode {
+  const api = useApi();
+  const t = useT();
+  const tell = useTell();
+  const queries = useQueryClient();
+  const id = useId();
+  const [key, setKey] = useState(newKey);
+  const [yuan, setYuan] = useState<number | null>(null);
+  const [answer, setAnswer] = useState("");
+  const query = useQuery({ queryKey: ["after-sales", caseId], queryFn: ({ signal }) => api.call("view_after_sales", { path: { after_sales_id: caseId }, signal }) });
+  const decide = useMutation({
+    mutationFn: (granted: boolean) => api.call("decide_after_sales", {
+      path: { after_sales_id: caseId }, idempotencyKey: key,
+      body: { granted, amount_fen: granted && yuan !== null ? Math.round(yuan * 100) : null, answer: answer.trim() },
+    }),
+    onSuccess: () => tell.done("aftersales.decided"),
+    onError: () => setKey(newKey()), // what is mended is another decision
+    onSettled: () => {
+      void queries.invalidateQueries({ queryKey: ["tasks"] });
+      void queries.invalidateQueries({ queryKey: ["after-sales", caseId] });
+    },
+  });
+  const found = query.data;
+  if (found === undefined) return null;
+  return (
+    <div className="c-form">
+      <p className="c-story__words">{`${t("aftersales.reason")}: ${found.reason}${found.text === "" ? "" : `\n${found.text}`}`}</p>
+      {found.state !== "requested"
+        ? <p>{t(`aftersales.${found.state}`, { amount: format.yuan(found.amount_fen ?? 0) })}</p>
+        : (
+          <>
+            <div className="c-form__row">
+              <label className="c-form__label" htmlFor={`${id}-amount`}>{t("aftersales.amount")}</label>
+              <InputNumber id={`${id}-amount`} min={0.01} max={(found.fee_fen - found.refunded_fen) / 100} precision={2} value={yuan} onChange={setYuan} placeholder={((found.fee_fen - found.refunded_fen) / 100).toFixed(2)} aria-describedby={`${id}-hint`} />
+              <span className="c-form__hint" id={`${id}-hint`}>{t("aftersales.amount.hint")}</span>
+            </div>
+            <div className="c-form__row">
+              <label className="c-form__label" htmlFor={`${id}-answer`}>{t("aftersales.answer")}</label>
+              <Input.TextArea id={`${id}-answer`} rows={2} maxLength={1000} value={answer} onChange={(event) => setAnswer(event.target.value)} />
+            </div>
+            <div className="c-task__actions">
+              <Button type="primary" loading={decide.isPending} onClick={() => decide.mutate(true)}>{t("aftersales.grant")}</Button>
+              <Button danger loading={decide.isPending} onClick={() => decide.mutate(false)}>{t("aftersales.refuse")}</Button>
+            </div>
+          </>
+        )}
+      {decide.isError && <Problem error={decide.error} />}
+    </div>
+  );
+}
+
 function TaskRow({ task, mine, onDone }: { task: Task; mine: boolean; onDone: () => void }): ReactNode {
   const api = useApi();
   const t = useT();
@@ -91,6 +143,7 @@ function TaskRow({ task, mine, onDone }: { task: Task; mine: boolean; onDone: ()
         </div>
         {live && <p>{t(`task.what.${task.kind}`)}</p>}
         {mine && task.kind === "reply_contested" && <Flag flagId={task.subject} />}
+        {mine && task.kind === "after_sales" && <AfterSales caseId={task.subject} />}
         {task.note !== "" && <p className="c-story__words">{task.note}</p>}
         <div className="c-task__facts">
           <span>{t("tasks.due")} <When at={task.due_at} /></span>
@@ -101,7 +154,7 @@ function TaskRow({ task, mine, onDone }: { task: Task; mine: boolean; onDone: ()
       <div className="c-task__actions">
         {task.state === "open" && <Button type="primary" loading={claim.isPending} onClick={() => claim.mutate()}>{t("tasks.claim")}</Button>}
         {mine && <Button loading={release.isPending} onClick={() => release.mutate()}>{t("tasks.release")}</Button>}
-        {mine && <Button type="primary" onClick={onDone}>{t("tasks.done")}</Button>}
+        {mine && task.kind !== "after_sales" && <Button type="primary" onClick={onDone}>{t("tasks.done")}</Button>}
       </div>
     </li>
   );

@@ -13,6 +13,10 @@ export const mayCancel = (order: Order): boolean =>
 
 export const mayRate = (order: Order): boolean => order.status === "completed" && order.rating === null;
 
+/** Once, after an answer; for how long, the server decides. */
+export const mayAskForTheFee = (order: Order): boolean =>
+  order.after_sales === null && (order.status === "completed" || order.status === "in_session");
+
 /** There is something to read once it was paid. */
 export const hasChat = (order: Order): boolean => order.paid_at !== null;
 

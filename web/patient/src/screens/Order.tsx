@@ -3,6 +3,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useRef, useState } from "react";
 import { Link, useParams } from "react-router";
 import { Picture } from "@yunzhen/shared/chat";
+import { AfterSales } from "../orders/AfterSales";
 import { Flags } from "../orders/Flags";
 import { ReferralCard } from "../orders/Referral";
 import { askAgain, doctorAbout, doctorName } from "../orders/doctor";
@@ -65,6 +66,7 @@ function Details({ order }: { order: OrderModel }): ReactNode {
       {hasChat(order) && <Privacy order={order} />}
       {order.rating !== null && <Rated order={order} />}
       {mayCancel(order) && <Cancel order={order} />}
+      <AfterSales order={order} />
     </>
   );
 }
