@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Final
 
+from ehr_view.cda_tables import table_lines
 from ehr_view.domain.records import Flag, LabItem, Range, Section, flag_of
+from ehr_view.domain.typography import clean
 from ehr_view.safe_xml import Element, XmlRefused, read_xml
 
 RESIDENT_ROOT: Final = "2.16.156.10011.1.3"
@@ -123,7 +125,7 @@ def _section(section: Element) -> Iterator[Section]:
     title = _words(section.find("title")) or (code.get("displayName") or code.get("code") if code is not None else "")
     told = section.find("text")
     narrative = _narrative(told) if told is not None else ""
-    plain = "".join(narrative.split())[:_MOST_COMPARED]
+    plain = "".join(clean(narrative).split())[:_MOST_COMPARED]
     lines = [narrative] if narrative else []
     for entry in section.elements("entry"):
         for label, value in _statements(entry):
@@ -136,13 +138,16 @@ def _section(section: Element) -> Iterator[Section]:
 
 
 def _narrative(text: Element) -> str:
-    """Text as its author laid it out: paragraphs, lists and rows as lines, cells apart."""
+    """Text as its author laid it out: paragraphs and lists as lines, tables as `grids` has them."""
     parts: list[str] = []
 
     def walk(element: Element) -> None:
         for child in element.children:
             if isinstance(child, str):
                 parts.append(re.sub(r"\s+", " ", child))
+                continue
+            if child.name == "table" and (rows := table_lines(child)):
+                parts.append("\n" + "\n".join(rows) + "\n")
                 continue
             if child.name in _BLOCKS:
                 parts.append("\n")

@@ -4,12 +4,15 @@ Heights and widths are those of the narrow page (1080×1920); a wide page holds 
 whatever it is drawn for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta, timezone
 from itertools import pairwise
 from typing import Final
 
+from msgspec import structs
+
 from ehr_view.domain import sheets
+from ehr_view.domain.grids import filled, grid_of, head_height, parts_of, row_height
 from ehr_view.domain.records import (
     ExamReport,
     Flag,
@@ -135,17 +138,27 @@ def _note_blocks(sections: Iterable[Section]) -> list[AnyBlock]:
     blocks: list[AnyBlock] = []
     room = MAX_TEXT
     for section in sections:
-        text = clean(section.text).strip("\n")
         if section.title:
             blocks.append(sheets.Heading(_one_line(section.title)))
-        if len(text) > room:
-            blocks.append(sheets.Text(_set(text[:room])))
-            blocks.append(sheets.Remark(f"内容过长：此处以下约 {len(text) - room} 字未显示，请在医院系统中查看全文。"))
+        if len(section.text) > room:
+            blocks.append(sheets.Text(_set(clean(section.text[:room]).strip("\n"))))
+            blocks.append(sheets.Remark(f"内容过长：此处以下约 {len(section.text) - room} 字未显示，请在医院系统中查看全文。"))
             break
-        room -= len(text)
-        if text:
-            blocks.append(sheets.Text(_set(text)))
+        room -= len(section.text)
+        blocks += _told(section.text, len(blocks))
     return blocks
+
+
+def _told(text: str, number: int) -> Iterator[AnyBlock]:
+    """Paragraphs and tables. `number`: what no other block of the document has."""
+    for part in parts_of(text):
+        grid = None if isinstance(part, str) else grid_of(part, number, INNER_WIDTH, BODY_HEIGHT - HEADING_HEIGHT - BLOCK_GAP)
+        number += 1
+        words = clean(part if isinstance(part, str) else "\n".join(part)).strip("\n")
+        if grid is not None:
+            yield grid
+        elif words:
+            yield sheets.Text(_set(words))
 
 
 def _set(text: str) -> str:
@@ -178,12 +191,14 @@ def _flow(blocks: Iterable[AnyBlock]) -> list[list[AnyBlock]]:
     page: list[AnyBlock] = []
     left = BODY_HEIGHT
     for block in blocks:
-        for piece, height in _pieces(block):
+        for piece, own in _pieces(block):
+            height = own + _opening(page, piece)
             if height > left and page:
                 carried = [page.pop()] if isinstance(page[-1], sheets.Heading) and len(page) > 1 else []
                 pages.append(page)
                 page = list(carried)
                 left = BODY_HEIGHT - len(page) * HEADING_HEIGHT
+                height = own + _opening(page, piece)
             page.append(piece)
             left -= height
     if page:
@@ -191,8 +206,26 @@ def _flow(blocks: Iterable[AnyBlock]) -> list[list[AnyBlock]]:
     return [_joined(p) for p in pages]
 
 
+def _opening(page: Sequence[AnyBlock], piece: AnyBlock) -> int:
+    """What a row of a table needs beside its own height: where its table begins on the page, its head."""
+    if not isinstance(piece, sheets.Grid) or (page and _is_same_table(page[-1], piece)):
+        return 0
+    return head_height(piece) + BLOCK_GAP
+
+
+def _is_same_table(one: AnyBlock, other: sheets.Grid) -> bool:
+    return isinstance(one, sheets.Grid) and one.number == other.number
+
+
 def _pieces(block: AnyBlock) -> Iterable[tuple[AnyBlock, int]]:
-    """Text line by line (a strong one in pieces that fit a page), all else whole; each with its height."""
+    """Text line by line (a strong one in pieces that fit a page), tables of documents row by row, all else whole; each with its
+    height."""
+    if isinstance(block, sheets.Grid):
+        whole = filled(block.rows)
+        return [
+            (structs.replace(block, rows=(row, said)), row_height(said, block.widths))
+            for row, said in zip(block.rows, whole, strict=True)
+        ]
     if not isinstance(block, sheets.Text):
         return ((block, block_height(block)),)
     lines = wrap_whole(block.text, text_columns(strong=block.strong))
@@ -205,7 +238,8 @@ def _pieces(block: AnyBlock) -> Iterable[tuple[AnyBlock, int]]:
 
 
 def _joined(page: list[AnyBlock]) -> list[AnyBlock]:
-    """Lines that follow one another as one text again, so that a wide page sets its paragraphs anew."""
+    """Lines that follow one another as one text again, so that a wide page sets its paragraphs anew; rows as one table, the
+    first on a page with what goes on from the page before."""
     out: list[AnyBlock] = []
     texts: list[str] = []
     for block in page:
@@ -215,6 +249,13 @@ def _joined(page: list[AnyBlock]) -> list[AnyBlock]:
         if texts:
             out.append(sheets.Text("".join(texts).removesuffix("\n")))
             texts = []
+        if isinstance(block, sheets.Grid):
+            row, said = block.rows
+            if out and _is_same_table(last := out[-1], block) and isinstance(last, sheets.Grid):
+                out[-1] = structs.replace(last, rows=(*last.rows, row))
+            else:
+                out.append(structs.replace(block, rows=(said,)))
+            continue
         out.append(block)
     if texts:
         out.append(sheets.Text("".join(texts).removesuffix("\n")))
@@ -240,7 +281,9 @@ def block_height(block: AnyBlock) -> int:
         case sheets.Drug():
             return drug_height(block)
         case sheets.Table():
-            return TABLE_HEAD + sum(row_height(row, block.density) for row in block.rows) + BLOCK_GAP
+            return TABLE_HEAD + sum(result_height(row, block.density) for row in block.rows) + BLOCK_GAP
+        case sheets.Grid(rows=rows, widths=widths):
+            return head_height(block) + sum(row_height(row, widths) for row in rows) + BLOCK_GAP
         case sheets.Chart():
             return CHART_HEIGHT
         case sheets.Pictures():
@@ -338,7 +381,7 @@ def _room(density: int, widths: Sequence[int]) -> list[int]:
     return [(width - used) * 1000 // type_size for width, used, type_size in zip(widths, taken, sizes, strict=True)]
 
 
-def row_height(row: sheets.Row, density: int) -> int:
+def result_height(row: sheets.Row, density: int) -> int:
     return _heights([row], density)[0]
 
 

@@ -55,6 +55,16 @@ class Table(Block, frozen=True, tag=True):
     density: int
 
 
+class Grid(Block, frozen=True, tag=True):
+    """A table in a document, by a number of its own there. `widths` of its columns on a narrow page; `head` stands above its
+    rows on each page. In place of a cell there may be the marks for more of the one above or to the left (`typography`)."""
+
+    number: int
+    widths: tuple[int, ...]
+    head: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 class Dot(msgspec.Struct, frozen=True):
     at_ms: int
     number: float
@@ -87,7 +97,7 @@ class Pictures(Block, frozen=True, tag=True):
     slots: tuple[PictureSlot, ...]
 
 
-AnyBlock = Heading | Text | Remark | Drug | Table | Chart | Pictures
+AnyBlock = Heading | Text | Remark | Drug | Table | Grid | Chart | Pictures
 
 
 class Sheet(msgspec.Struct, frozen=True):

@@ -67,12 +67,25 @@ _ASCII: Final = {
 _OTHERS: Final = {**dict.fromkeys("–⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉°", 560), **dict.fromkeys("αβγδεκμσ", 690)}
 
 
+CELL, HEAD, ABOVE, LEFT = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3"
+"""Marks of tables in running text, see `grids`."""
+
+_UNMARKED: Final = {ord(CELL): "　", ord(HEAD): "", ord(ABOVE): "", ord(LEFT): ""}
+
+
 def clean(text: str) -> str:
     """Text that can be set: one kind of line end, no controls, no direction marks, the one micro sign."""
     if text.isprintable():  # no controls, no line ends, no marks: most of what is set
         text = text.replace("µ", "μ")
         return text if text.isascii() else unicodedata.normalize("NFC", text)
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", "　").replace("\u00a0", " ").replace("µ", "μ")
+    text = (
+        text.translate(_UNMARKED)
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+        .replace("\t", "　")
+        .replace("\u00a0", " ")
+        .replace("µ", "μ")
+    )
     return _CONTROL.sub("", unicodedata.normalize("NFC", text))
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from ehr_view.domain import sheets
 from ehr_view.domain.pagination import FOOT_HEIGHT, HEAD_HEIGHT, MARGIN, PAGE_HEIGHT, PAGE_WIDTH
 from ehr_view.domain.sheets import Sheet
-from ehr_view.drawing import charts, pictures, tables, texts
+from ehr_view.drawing import charts, grids, pictures, tables, texts
 from ehr_view.drawing.canvas import Canvas
 from ehr_view.drawing.palette import DARK, LIGHT
 from ehr_view.drawing.pictures import Lack, Loaded
@@ -100,6 +100,8 @@ def _block(canvas: Canvas, block: sheets.AnyBlock, left: int, right: int, y: flo
             return texts.drug(canvas, block, left, right, y)
         case sheets.Table():
             return tables.table(canvas, block, left, right, y)
+        case sheets.Grid():
+            return grids.grid(canvas, block, left, right, y)
         case sheets.Chart():
             return charts.chart(canvas, block, left, right, y)
         case sheets.Pictures():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ehr_view.cda import read_cda
 from ehr_view.domain.records import Flag, Form, LabReport, Note, Range, Section
+from ehr_view.domain.typography import CELL, HEAD
 from ehr_view.fhir_mapping import OtherPersonsDocument, attachment_text, split_sections
 from ehr_view.hl7.mapping import arrivals_of
 from ehr_view.hl7.message import Hl7Refused, parse
@@ -27,7 +28,7 @@ def test_a_chinese_document_is_read_with_its_header_and_sections() -> None:
     assert (found.numbers, found.items) == (frozenset({NUMBER}), ())
     assert (found.name, found.birth_date) == ("唐玉兰", date(1966, 2, 15))
     assert found.sections == (
-        Section("主诉", "胸闷 3 天\n• 无发热\n• 无咳嗽\n项目　结果\n体温　36.5 ℃"),
+        Section("主诉", f"胸闷 3 天\n• 无发热\n• 无咳嗽\n{HEAD}项目{CELL}结果\n{CELL}体温{CELL}36.5 ℃"),
         Section("既往史", "过敏史：青霉素 <皮试阳性>\n阿司匹林 100 mg"),
     )
 
