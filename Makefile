@@ -79,10 +79,9 @@ nginx: | browser
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light > /dev/null; } \
 	  || echo "no nginx, so the tests of several hosts behind it are skipped; get it with: apt-get install -y nginx-light"
 
-## test: the whole suite, two files at a time, races and faults last, since they watch the clock; types and style are checked in
-## the moments when all of those wait
+## test: the whole suite, two files at a time; what takes longest among the checks of the apps goes on in the moments when both wait
 test:
-	@$(MAKE) --no-print-directory -j 3 --output-sync=target compiled web-tests browser nginx
+	@$(MAKE) --no-print-directory -j 3 --output-sync=target compiled web-tests lint types browser nginx
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target --keep-going checks tests
 
 # `+` keeps what pytest says from being held back until it ends.
@@ -91,7 +90,7 @@ tests:
 
 # Only what may take its time: whoever is so polite waits long for a processor.
 checks:
-	@nice -n 19 $(MAKE) --no-print-directory lint types web-style
+	@nice -n 19 $(MAKE) --no-print-directory web-style
 
 ## screens: every screen of the apps as pictures in var/screens, to look at one by one; APPS="console" for one app
 screens: compiled web browser

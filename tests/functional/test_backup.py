@@ -53,6 +53,9 @@ async def _seen(pair: Pair, *orders: dict[str, Any]) -> dict[str, Any]:
 
 async def _proved(product: Product) -> None:
     """The file of checkpoints is gone too: the keeper writes it anew from the database, which takes it a moment."""
+    async with asyncio.timeout(60):
+        while not any(file.stat().st_size for file in (product.data_dir / "checkpoints").glob("*")):
+            await asyncio.sleep(0.1)
     for command in PROOFS:
         code, output = 1, ""
         async with asyncio.timeout(60):
