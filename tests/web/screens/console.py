@@ -22,6 +22,8 @@ _PATHS = {
     "refunds": "/console/refunds",
     "audit": "/console/audit",
     "trace": "/console/trace",
+    "reveals": "/console/reveals",
+    "sentences": "/console/sentences",
     "figures": "/console/figures",
     "doctors": "/console/doctors",
     "staff": "/console/staff",
@@ -49,7 +51,21 @@ async def sign_in(page: Page, person: dict[str, Any]) -> None:
     raise AssertionError("nobody could sign in to the console")
 
 
+_SENTENCES = (
+    "{patient}您好，我是{department}{doctor}，已看到您的资料。",
+    "复查当天请空腹，上午十点前到{department}门诊，带上既往检查和正在服用的药。",
+)
+
+
+async def _sentences(stage: Stage) -> None:
+    staff = await stage.world.staff()
+    department = (await staff.get("/departments"))["items"][0]["id"]
+    for words in _SENTENCES:
+        await staff.post(f"/admin/departments/{department}/quick-replies", {"text": words}, 201)
+
+
 async def walk(stage: Stage) -> None:
+    await _sentences(stage)
     for size in _SIZES:
         async with stage.visit(size) as context:
             page = await context.new_page()
