@@ -55,8 +55,9 @@ def log_faults(log: Sequence[Mapping[str, Any]], by: Mapping[str, Said]) -> list
     faults += [f"{entry['seq']} is recalled and has its words" for entry in log if entry["recalled"] and entry["parts"]]
     kinds = [entry["kind"] for entry in log]
     gifts = sum(said.gifts for said in by.values())
-    if (kinds[0], kinds[-1], kinds.count("opened"), kinds.count("settled")) != ("opened", "settled", 1, 1):
-        faults.append(f"it should begin with its opening and end with its settling: {kinds}")
+    after = set(kinds[kinds.index("settled") + 1 :]) if "settled" in kinds else {"nothing"}
+    if (kinds[0], kinds.count("opened"), kinds.count("settled")) != ("opened", 1, 1) or after - {"recall"}:
+        faults.append(f"it should begin with its opening and end with its settling, but for what was taken back later: {kinds}")
     if kinds.count("gift") != gifts:
         faults.append(f"{gifts} gifts were acknowledged, {kinds.count('gift')} are there")
     return faults

@@ -252,7 +252,7 @@ class PythonApp:
         while True:
             await self.phone.catch_up(conversation_id)
             held = self.phone.held[conversation_id]
-            if held[max(held)]["kind"] == "settled":
+            if any(entry["kind"] == "settled" for entry in held.values()):
                 return [held[seq] for seq in sorted(held)]
             if time.monotonic() > until:
                 last = [(seq, held[seq]["kind"], held[seq]["sent_at"], held[seq]["closes"]) for seq in sorted(held)[-3:]]

@@ -147,9 +147,11 @@ async function chat() {
 await chat();
 console.log(JSON.stringify(told));
 await askedForLog;
-while (held.get(cursor())?.kind !== "settled") {
+// Behind it may stand what was taken back later still.
+while (![...held.values()].some((entry) => entry.kind === "settled")) {
   await pause(200);
   await catchUp();
 }
+await catchUp();
 console.log(JSON.stringify({ log: [...held.keys()].sort((a, b) => a - b).map((seq) => held.get(seq)) }));
 process.exit(0);

@@ -47,6 +47,15 @@ def test_a_log_as_it_was_acknowledged_has_no_fault() -> None:
     assert log_faults(LOG, BY) == []
 
 
+def test_what_a_patient_takes_back_after_the_settling_is_no_fault() -> None:
+    """Where no reply could be recalled any more money is settled at once; a recall after it only masks."""
+    log = [*LOG[:2], {**LOG[2], "recalled": True, "parts": []}, LOG[3], _entry(5, "recall", "p", "back")]
+    said = Said(sent={"two": Sent(3, None), "back": Sent(5, None)}, recalled={3})
+    assert log_faults(log, {**BY, "p": said}) == []
+    after = [*log, _entry(6, "message", "p", "three")]
+    assert any(fault.startswith("it should begin") for fault in log_faults(after, {**BY, "p": said}))
+
+
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
@@ -55,7 +64,7 @@ def test_a_log_as_it_was_acknowledged_has_no_fault() -> None:
         ([LOG[0], LOG[1], _entry(4, "message", "p", "two"), LOG[3]], "numbers are not 1 to 4: [1, 2, 4, 4]"),
         ([*LOG[:3], _entry(4, "message", "d", "late"), _entry(5, "settled")], "late was acknowledged as None, and stands"),
         ([LOG[0], {**LOG[1], "recalled": True}, *LOG[2:]], "recalled are [], shown as such [2]"),
-        ([*LOG, _entry(5, "settled")], "it should begin with its opening and end with its settling: "),
+        ([*LOG, _entry(5, "settled")], "it should begin with its opening and end with its settling, "),
         ([*LOG[:3], _entry(4, "gift"), _entry(5, "settled")], "0 gifts were acknowledged, 1 are there"),
     ],
 )  # fmt: skip
