@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.support.browser import visit
-from tests.support.contract import Pair, World, new_phone, text, world_of
+from tests.support.contract import Pair, World, identity_number, new_phone, text, world_of
 from tests.support.patient_app import open_chat, pair_of, sign_in
 from tests.support.product import Product, start_product
 
@@ -76,6 +77,27 @@ async def test_cards_of_a_record_a_visit_a_gift_and_a_rating_say_what_they_are_a
         page = await context.new_page()
         await sign_in(page, hasty, phone)
         await _cards(page, pair)
+
+
+async def test_what_a_newcomer_wrote_of_an_order_is_there_after_adding_the_first_patient(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    _, doctor_id, _ = await world.new_doctor(name="陆远舟")
+    async with visit(chrome, product, trace) as context:
+        page = await context.new_page()
+        await sign_in(page, product, new_phone())
+        await page.goto("/patient/doctors?q=zzzz")
+        await page.get_by_role("button", name="查看全部医生").click()
+        await expect(page.locator(".p-doctor").first).to_be_visible()
+        await page.goto(f"/patient/doctors/{doctor_id}/order")
+        await page.get_by_label("哪里不舒服？").fill("夜里总醒，白天没精神。")
+        await page.get_by_role("link", name="添加就诊人").click()
+        await page.get_by_label("姓名").fill("陈小雨")
+        await page.get_by_label("身份证号").fill(identity_number(date(1956, 3, 8), 2))
+        await page.get_by_label("手机号").fill(new_phone())
+        await page.get_by_role("button", name="保存").click()
+        await expect(page.get_by_role("radio", name="陈小雨 女")).to_be_checked()
+        await expect(page.get_by_label("哪里不舒服？")).to_have_value("夜里总醒，白天没精神。")
 
 
 async def _cards(page: Page, pair: Pair) -> None:

@@ -63,7 +63,7 @@ async function badge(count) {
   await (count > 0 ? navigator.setAppBadge?.(count) : navigator.clearAppBadge?.())?.catch(() => undefined);
 }
 
-// To the page that is open, or to a new one.
+// To the page that is open, or to a new one. A browser that does not let itself be brought to the front still goes there.
 addEventListener("notificationclick", (event) => {
   event.notification.close();
   event.waitUntil(open(event.notification.data?.path ?? HOME));
@@ -72,6 +72,6 @@ addEventListener("notificationclick", (event) => {
 async function open(path) {
   const [page] = await clients.matchAll({ type: "window", includeUncontrolled: true }).then((all) => all.filter((each) => new URL(each.url).pathname.startsWith(HOME)));
   if (page === undefined) return clients.openWindow(path);
-  await page.focus();
+  await page.focus().catch(() => undefined);
   return page.navigate(path).catch(() => clients.openWindow(path));
 }

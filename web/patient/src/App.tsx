@@ -5,6 +5,7 @@ import { Tabs } from "./ui/Tabs";
 import { Skeleton } from "./ui/bits";
 import { Toasts } from "./ui/toast";
 import { useOfflineCopies } from "./offline/copies";
+import { usePushUpkeep } from "./push";
 import { useMediaQueue } from "@yunzhen/shared/chat/queue";
 
 // One line a screen: each is its own file, loaded when it is first shown.
@@ -34,6 +35,7 @@ export function App(): ReactNode {
   const t = useT();
   const restored = useOfflineCopies();
   useMediaQueue();
+  usePushUpkeep();
   if (!restored) return <Skeleton label={t("common.loading")} />;
   return (
     <Toasts>

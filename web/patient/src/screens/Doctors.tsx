@@ -32,6 +32,10 @@ export default function Doctors(): ReactNode {
     }, PAUSE_MS);
     return () => clearTimeout(timer);
   });
+  const all = (): void => {
+    setTyped("");
+    setSearch({ accepting: "no" }, { replace: true });
+  };
   const chosen = (id: string | null): "true" | undefined => (departmentId === id ? "true" : undefined);
   return (
     <Page title={t("doctors.title")}>
@@ -52,7 +56,14 @@ export default function Doctors(): ReactNode {
         <input type="checkbox" checked={accepting} onChange={(event) => put("accepting", event.target.checked ? null : "no")} />
         {t("doctors.onlyAccepting")}
       </label>
-      <PagedList query={query} empty={<Blank icon="search" title={t("doctors.none")} text={t("doctors.none.text")} />}>
+      <PagedList
+        query={query}
+        empty={
+          <Blank icon="search" title={t("doctors.none")} text={t("doctors.none.text")}>
+            <button type="button" className="yz-button yz-button--quiet" onClick={all}>{t("doctors.none.all")}</button>
+          </Blank>
+        }
+      >
         {(doctor) => <DoctorCard key={doctor.id} doctor={doctor} />}
       </PagedList>
     </Page>

@@ -71,6 +71,21 @@ function Prepared({ asked }: { asked: Asked }): ReactNode {
   );
 }
 
+interface Draft {
+  kind: Kind;
+  complaint: string;
+}
+
+const UNWRITTEN: Draft = { kind: "consult", complaint: "" };
+
+/** What was written stays while one goes to add a patient and comes back: in this page's memory alone, for this account alone. */
+function useDraft(about: string): [Draft, (draft: Draft) => void] {
+  const queries = useQueryClient();
+  const key = ["new-order", about];
+  const [draft, setDraft] = useState(() => queries.getQueryData<Draft>(key) ?? UNWRITTEN);
+  return [draft, (next) => { queries.setQueryData(key, next); setDraft(next); }];
+}
+
 type Wrong = "patient" | "complaint" | "pictures" | "consent";
 
 function Form({ asked, patients, consent }: { asked: Asked; patients: Patient[]; consent: Consent }): ReactNode {
@@ -82,8 +97,10 @@ function Form({ asked, patients, consent }: { asked: Asked; patients: Patient[];
   const pictures = useChosen(MOST_IMAGES);
   const key = useRef(newKey());
   const [chosen, setChosen] = useState<string | null>(null);
-  const [kind, setKind] = useState<Kind>("consult");
-  const [complaint, setComplaint] = useState("");
+  const [draft, setDraft] = useDraft(JSON.stringify(asked.of));
+  const { kind, complaint } = draft;
+  const setKind = (next: Kind): void => setDraft({ ...draft, kind: next });
+  const setComplaint = (next: string): void => setDraft({ ...draft, complaint: next });
   const [agreed, setAgreed] = useState(false);
   const [records, setRecords] = useState(false);
   const [wrong, setWrong] = useState<Wrong | null>(null);
@@ -116,6 +133,7 @@ function Form({ asked, patients, consent }: { asked: Asked; patients: Patient[];
         ? api.call("create_order", { idempotencyKey: key.current, body: { ...body, ...asked.of } })
         : api.call("create_quick_order", { idempotencyKey: key.current, body: { ...body, ...asked.of } }));
       queries.setQueryData(["order", order.id], order);
+      setDraft(UNWRITTEN);
       void queries.invalidateQueries({ queryKey: ["orders"] });
       await navigate(`/orders/${order.id}/pay`, { replace: true });
     } catch (error) {

@@ -29,6 +29,7 @@ export const en: Record<keyof typeof zh, string> = {
   "doctors.onlyAccepting": "Only doctors who take patients now",
   "doctors.none": "No doctor found",
   "doctors.none.text": "Try another word, or look at all departments.",
+  "doctors.none.all": "See all doctors",
   "doctors.none.accepting": "No doctor takes patients right now",
   "doctor.title": "Doctor",
   "doctor.accepting": "Available",

@@ -28,6 +28,7 @@ export const zh = {
   "doctors.onlyAccepting": "只看正在接诊的医生",
   "doctors.none": "没有找到医生",
   "doctors.none.text": "换个词试试，或查看全部科室。",
+  "doctors.none.all": "查看全部医生",
   "doctors.none.accepting": "现在没有医生接诊",
   "doctor.title": "医生",
   "doctor.accepting": "接诊中",
