@@ -1,5 +1,6 @@
 """The patient's app without a network: it opens, shows what is kept; what is written is sent once or said to be unsent."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -15,6 +16,26 @@ _CACHED = """async () => {
   const kept = (await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url));
   return (await Promise.all(kept)).flat();
 }"""
+
+_KEPT = """async ([kind, words]) => {
+  const answer = (asked) => new Promise((done, failed) => {
+    asked.onsuccess = () => done(asked.result);
+    asked.onerror = () => failed(asked.error);
+  });
+  const database = await answer(indexedDB.open("yunzhen-patient"));
+  try {
+    return JSON.stringify(await answer(database.transaction(kind).objectStore(kind).getAll())).includes(words);
+  } finally {
+    database.close();
+  }
+}"""
+
+
+async def _kept(page: Page, kind: str, words: str) -> None:
+    """What is shown is put aside a moment later. A page that is left before that may not come to it."""
+    async with asyncio.timeout(60):
+        while not await page.evaluate(_KEPT, [kind, words]):
+            await asyncio.sleep(0.1)
 
 
 async def _ready(page: Page) -> None:
@@ -36,6 +57,7 @@ async def test_what_is_written_without_a_network_is_kept_and_arrives_once(
         await open_chat(page, order)
         await say(page, "第一句")
         await expect(page.get_by_text("已发送")).to_have_count(1)
+        await _kept(page, "logs", "第一句")
         await line.cut()
         await say(page, "第二句")
         await page.get_by_test_id("picture-input").set_input_files(PICTURE)
@@ -117,8 +139,10 @@ async def test_the_app_can_be_installed_and_opens_without_a_network_at_what_was_
         assert {each["errorId"] for each in found["installabilityErrors"]} <= {"in-incognito"}  # as all browsers of tests are
         await page.goto("/patient/orders")
         await expect(page.get_by_text("夜里咳嗽")).to_be_visible()
+        await _kept(page, "notes", "夜里咳嗽")
         await open_chat(page, order)
         await expect(page.get_by_text("睡前喝点温水。")).to_be_visible()
+        await _kept(page, "logs", "睡前喝点温水。")
         await line.cut()
         await page.goto("/patient/orders")
         await expect(page.get_by_role("status").filter(has_text=re.compile("网络已断开|连接中断"))).to_be_visible()
