@@ -102,7 +102,7 @@ async def test_what_was_written_without_a_network_and_came_too_late_is_said_to_b
         await expect(page.get_by_role("button", name="重新发送")).to_have_count(0)  # it would be refused again
 
         await page.goto("/patient/")  # said where the app begins too: the consult is no longer among those that run
-        await page.get_by_role("alert").filter(has_text="有消息没有发给医生").click()
+        await page.get_by_role("alert").get_by_role("link", name="有消息没有发给医生").click()
         await expect(unsent).to_have_count(2)
         words = page.get_by_role("article").filter(has_text="刚才又晕了一次")
         await words.get_by_role("button", name="复制文字").click()

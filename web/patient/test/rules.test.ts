@@ -3,7 +3,7 @@ import { isKept } from "../src/offline/copies";
 import { mayAskForTheFee, mayCancel, mayRate, repliesLeft, timeline } from "../src/orders/state";
 import { type PatientForm, check, dayInChina, isMinor, isResidentNumber, needsGuardian } from "../src/patients";
 import type { Order } from "../src/queries";
-import { bodyOf, bytesOf } from "../src/push";
+import { bodyOf, bytesOf, same } from "../src/push";
 import { around, searchable } from "../src/search";
 import { walletAddress } from "../src/screens/Pay";
 
@@ -106,4 +106,9 @@ it("a browser's subscription goes to the server with its keys, or not at all", (
   expect(bodyOf({ endpoint: "https://push.example/1", keys })).toEqual({ subscription: { channel: "web", endpoint: "https://push.example/1", keys } });
   expect(bodyOf({ endpoint: "https://push.example/1" })).toBeNull();
   expect([...bytesOf("-_8")]).toEqual([251, 255]);
+});
+
+it("a browser that subscribed for another key of the server's, or for none, is known by it", () => {
+  const key = bytesOf("BAEC");
+  expect([same(bytesOf("BAEC").buffer, key), same(bytesOf("BAED").buffer, key), same(bytesOf("BAECAw").buffer, key), same(null, key)]).toEqual([true, false, false, false]);
 });

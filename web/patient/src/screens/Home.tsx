@@ -53,9 +53,11 @@ function Unsent(): ReactNode {
   if (unsent.size === 0) return null;
   const order = (data?.pages ?? []).flatMap((page) => page.items).find((each) => unsent.has(each.conversation_id));
   return (
-    <Link className="p-unsent" role="alert" to={order === undefined ? "/orders" : `/orders/${order.id}/chat`}>
-      <Icon name="alert" /><span>{t("home.unsent")}</span><Icon name="forward" />
-    </Link>
+    <div role="alert">
+      <Link className="p-unsent" to={order === undefined ? "/orders" : `/orders/${order.id}/chat`}>
+        <Icon name="alert" /><span>{t("home.unsent")}</span><Icon name="forward" />
+      </Link>
+    </div>
   );
 }
 
