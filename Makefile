@@ -82,11 +82,10 @@ nginx: | browser
 ## test: the whole suite, two files at a time; what takes longest among the checks of the apps goes on in the moments when both wait
 test:
 	@$(MAKE) --no-print-directory -j 3 --output-sync=target compiled web-tests lint types browser nginx
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target --keep-going checks tests
+	@$(MAKE) --no-print-directory -j 2 --keep-going checks tests
 
-# `+` keeps what pytest says from being held back until it ends.
 tests:
-	+@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # Only what may take its time: whoever is so polite waits long for a processor.
 checks:
