@@ -20,6 +20,8 @@ PROOF_INDEXES: Final = [
     IndexModel([("requested_at", DESCENDING)], name="open", partialFilterExpression={"open": True}),
 ]
 
+_TRIES: Final = 10
+
 
 class MongoProofs:
     """Implements `ports.ProofBook`. `open` says that it is not done."""
@@ -28,14 +30,16 @@ class MongoProofs:
         self._proofs: Collection = database[PROOFS]
 
     async def insert(self, proof: Proof) -> Proof:
-        try:
-            await self._proofs.insert_one(_document(proof))
-        except DuplicateKeyError:
-            known = await self._proofs.find_one({"hospital_id": proof.hospital_id, "open": True})
-            if known is None:  # it was done meanwhile
-                raise Unavailable from None
-            return _proof(known)
-        return proof
+        for _ in range(_TRIES):
+            try:
+                await self._proofs.insert_one(_document(proof))
+            except DuplicateKeyError:
+                known = await self._proofs.find_one({"hospital_id": proof.hospital_id, "open": True})
+                if known is not None:
+                    return _proof(known)
+            else:
+                return proof
+        raise Unavailable  # each was done between being in the way and being looked for
 
     async def claim(self, proof_id: str, now: datetime, stale: datetime) -> Proof | None:
         found = await self._proofs.find_one_and_update(
