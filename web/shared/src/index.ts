@@ -14,6 +14,7 @@ export type { OutboxItem, Part } from "./socket/outbox";
 export type { Conversation, Realtime } from "./socket/realtime";
 export type { Events } from "./socket/schema";
 export { DARK, LIGHT } from "./theme/tokens";
+export { Field } from "./ui/Field";
 export { Mark } from "./ui/Mark";
 export { CodeButton } from "./ui/LoginScreen";
 export { PreferenceTools } from "./ui/PreferenceTools";

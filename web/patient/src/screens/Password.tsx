@@ -1,7 +1,7 @@
-import { ApiError, CodeButton, useApi, useExplain, useRuntime } from "@yunzhen/shared";
+import { ApiError, CodeButton, Field, useApi, useExplain, useRuntime } from "@yunzhen/shared";
 import { type ReactNode, useState } from "react";
 import { useNavigate } from "react-router";
-import { Card, Choice, Field } from "../ui/bits";
+import { Card, Choice } from "../ui/bits";
 import { Page } from "../ui/Page";
 import { useToast } from "../ui/toast";
 import { useT } from "../words";

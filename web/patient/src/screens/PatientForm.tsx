@@ -1,10 +1,10 @@
-import { ApiError, type Models, newKey, useApi, useExplain, useRuntime } from "@yunzhen/shared";
+import { type Models, ApiError, Field, newKey, useApi, useExplain, useRuntime } from "@yunzhen/shared";
 import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useRef, useState } from "react";
 import { useNavigate, useParams } from "react-router";
 import { type FormError, ID_TYPES, type PatientForm as FormValues, check, dayInChina, needsGuardian, normal } from "../patients";
 import { type Patient, usePatients } from "../queries";
-import { ButtonRow, Card, Choice, Field, Switch } from "../ui/bits";
+import { ButtonRow, Card, Choice, Switch } from "../ui/bits";
 import { Page } from "../ui/Page";
 import { Confirm } from "../ui/Sheet";
 import { Loaded } from "../ui/Trouble";

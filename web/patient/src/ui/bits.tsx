@@ -1,4 +1,4 @@
-import { type ComponentProps, type ReactNode, useId } from "react";
+import { type ReactNode, useId } from "react";
 import { Link } from "react-router";
 import { Icon, type IconName } from "./Icon";
 
@@ -52,29 +52,6 @@ function RowWords({ icon, title, note, value }: RowProps): ReactNode {
       </span>
       {value !== undefined && <span className="p-row__value">{value}</span>}
     </>
-  );
-}
-
-interface FieldProps extends ComponentProps<"input"> {
-  label: string;
-  error?: string | undefined;
-  hint?: string | undefined;
-  beside?: ReactNode;
-}
-
-export function Field({ label, error, hint, beside, ...input }: FieldProps): ReactNode {
-  const id = useId();
-  const notes = [error !== undefined && `${id}-error`, hint !== undefined && `${id}-hint`].filter(Boolean).join(" ");
-  return (
-    <div className="yz-field">
-      <label className="yz-field__label" htmlFor={id}>{label}</label>
-      <div className="yz-field__row">
-        <input {...input} id={id} className="yz-field__input" aria-invalid={error !== undefined} aria-describedby={notes || undefined} />
-        {beside}
-      </div>
-      {hint !== undefined && <span id={`${id}-hint`} className="yz-field__hint">{hint}</span>}
-      {error !== undefined && <span id={`${id}-error`} className="yz-field__error" role="alert">{error}</span>}
-    </div>
   );
 }
 

@@ -1,35 +1,13 @@
-import { type ComponentProps, type ReactNode, type SubmitEvent, useEffect, useId, useState } from "react";
+import { type ComponentProps, type ReactNode, type SubmitEvent, useEffect, useState } from "react";
 import { ApiError } from "../api/errors";
 import type { SharedKey } from "../i18n";
 import { useExplain, useRuntime, useSession, useTranslate } from "../react/context";
+import { Field } from "./Field";
 import { Mark } from "./Mark";
 import { PreferenceTools } from "./PreferenceTools";
 
 const PHONE = /^1[3-9]\d{9}$/;
 const CODE = /^\d{4,8}$/;
-
-interface FieldProps extends ComponentProps<"input"> {
-  label: string;
-  error?: string | undefined;
-  hint?: string;
-  beside?: ReactNode;
-}
-
-function Field({ label, error, hint, beside, ...input }: FieldProps): ReactNode {
-  const id = useId();
-  const notes = [error !== undefined && `${id}-error`, hint !== undefined && `${id}-hint`].filter(Boolean).join(" ");
-  return (
-    <div className="yz-field">
-      <label className="yz-field__label" htmlFor={id}>{label}</label>
-      <div className="yz-field__row">
-        <input {...input} id={id} className="yz-field__input" aria-invalid={error !== undefined} aria-describedby={notes || undefined} />
-        {beside}
-      </div>
-      {hint !== undefined && <span id={`${id}-hint`} className="yz-field__hint">{hint}</span>}
-      {error !== undefined && <span id={`${id}-error`} className="yz-field__error">{error}</span>}
-    </div>
-  );
-}
 
 interface CodeButtonProps {
   phone: string;
