@@ -19,10 +19,11 @@ export function Library({ children }: { children: ReactNode }): ReactNode {
         algorithm: dark ? theme.darkAlgorithm : theme.defaultAlgorithm,
         token: {
           colorPrimary: look.primary, colorText: look.text, colorTextSecondary: look.muted, colorBgBase: look.surface,
-          colorBgLayout: look.ground, colorError: look.danger, colorWarning: look.warning, colorSuccess: look.success,
+          colorBgLayout: look.ground, colorBgElevated: look.raised, colorWarningBg: dark ? "#2b2415" : "#fdf3e2", colorError: look.danger, colorWarning: look.warning, colorSuccess: look.success,
           colorTextLightSolid: look.onPrimary, colorTextPlaceholder: look.muted, colorTextDescription: look.muted, colorTextTertiary: look.muted,
           colorLink: look.primary, colorLinkHover: look.primary, colorInfo: look.primary, colorBorder: look.muted, colorBorderSecondary: look.line, fontSize: large ? 18 : 14, borderRadius: 8, fontFamily: "var(--yz-font)", wireframe: false,
         },
+        components: { Table: { headerBg: look.ground } },
       }}
     >
       {children}

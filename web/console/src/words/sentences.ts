@@ -33,7 +33,7 @@ export const sentencesZh = {
 };
 
 export const sentencesEn: typeof sentencesZh = {
-  "sentence.title": "Department sentences",
+  "sentence.title": "Quick replies",
   "sentence.lead": "All doctors of a department have these at hand beside their own quick replies. What you change is there when a doctor next opens the list.",
   "sentence.count": "{count} of {most}",
   "sentence.none": "{department} has no sentences yet",
