@@ -60,7 +60,7 @@ web-tests: web
 
 # Compiled ahead, since many processes start at once, and some environments forbid them to keep what they compiled.
 compiled: setup
-	@$(BIN)/python -m compileall -q $(PACKAGES) tests bench examples
+	@$(BIN)/python -m compileall -q -x '/node_modules/' $(PACKAGES) tests bench examples
 
 ## run: the whole product on this machine; Ctrl-C stops it
 run: compiled
