@@ -37,6 +37,10 @@ async def test_a_consult_from_log_in_to_rating_with_both_apps_open(
         await row.click()
         await expect(desk.get_by_label("病情描述").get_by_text("右膝疼了一个月")).to_be_visible()
 
+        await expect(patient.get_by_text("请勿截屏或转发")).to_be_visible()
+        await expect(patient.locator(".yz-chat__mark")).to_have_css(
+            "background-image", re.compile("data:image/svg.*20[0-9]{6}")
+        )
         await _patient_says_words_a_picture_and_a_voice(patient)
         await expect(desk.get_by_text("走路多了更疼")).to_be_visible()
         await expect(desk.get_by_role("button", name="查看图片")).to_have_count(1)

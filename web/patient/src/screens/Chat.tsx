@@ -1,9 +1,10 @@
 import { ApiError, type Message, format, useConversation, useExplain, usePreferences, useRealtime, useSession } from "@yunzhen/shared";
 import { type CardPart, Composer, MessageList, Picture, textOf, useSend } from "@yunzhen/shared/chat";
-import { type ReactNode, useCallback, useState } from "react";
+import { type ReactNode, useCallback, useMemo, useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import { ReferralCard } from "../orders/Referral";
 import { askAgain, doctorAbout, doctorName } from "../orders/doctor";
+import { chatMark } from "../orders/mark";
 import { isOpen, mayRate, repliesLeft } from "../orders/state";
 import { type Order, useOrder } from "../queries";
 import { ButtonRow, Skeleton } from "../ui/bits";
@@ -47,12 +48,15 @@ function Talk({ order }: { order: Order }): ReactNode {
   const [menu, setMenu] = useState<Message | null>(null);
   const actions = useCallback((message: Message) => <MoreButton message={message} onOpen={setMenu} />, []);
   const cardAction = useCallback((card: CardPart) => <CardDeed card={card} order={order} />, [order]);
+  const { patient, number } = order;
+  const mark = useMemo(() => chatMark({ patient, number }), [patient, number]);
   if (log.seq === 0 && pending.length === 0) return error === null ? <Skeleton label={t("common.loading")} /> : <Trouble error={error} />;
   return (
     <>
       <Standing order={order} />
+      <p className="p-private"><Icon name="shield" />{t("chat.private")}</p>
       <MessageList
-        conversation={conversation} ownAccountId={me} head={<><ReferralCard order={order} /><Opened order={order} /></>} find={found} actions={actions} cardAction={cardAction}
+        conversation={conversation} ownAccountId={me} head={<><ReferralCard order={order} /><Opened order={order} /></>} find={found} mark={mark} actions={actions} cardAction={cardAction}
         asksForRating={mayRate(order)} onRecall={(message) => void recall(message)}
       />
       {isOpen(order) && log.open !== false

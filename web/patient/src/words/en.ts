@@ -348,6 +348,7 @@ export const en: Record<keyof typeof zh, string> = {
   "id.birth_certificate.number": "Certificate number",
   "chat.title": "Consult",
   "chat.card.record.text": "The record stays with the hospital and is never kept on this phone. Each look at it is written down.",
+  "chat.private": "For you alone: please do not capture or forward",
   "chat.details": "About this consult",
   "chat.more": "More",
   "chat.copy": "Copy the text",

@@ -347,6 +347,7 @@ export const zh = {
   "id.birth_certificate.number": "出生证明编号",
   "chat.title": "问诊",
   "chat.card.record.text": "病历原件在医院保管，不会存到手机里。医生每次查看都有记录。",
+  "chat.private": "问诊内容仅供您本人参考，请勿截屏或转发",
   "chat.details": "问诊详情",
   "chat.more": "更多操作",
   "chat.copy": "复制文字",
