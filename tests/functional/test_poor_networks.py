@@ -49,7 +49,15 @@ class App:
         self.sio.on("message.new", self._heard)
 
     async def connect(self, url: str, token: str) -> None:
+        self._place = url, token
         await self.sio.connect(url, auth={"token": token}, transports=["websocket"], retry=True, wait_timeout=8)
+
+    async def _revive(self) -> None:
+        """The library takes itself for connected, and never comes back, where the line was cut between its two handshakes."""
+        if self.sio.connected and self.sio.eio.state == "disconnected":
+            await self.sio.disconnect()
+            if not self.sio.connected:
+                await self.connect(*self._place)
 
     async def say(self, words: str, client_id: str) -> int:
         body = {
@@ -60,6 +68,7 @@ class App:
                 message = (await self.sio.call("message.send", body, timeout=4))["message"]
             except socketio.exceptions.SocketIOError:
                 await asyncio.sleep(0.05)
+                await self._revive()
             else:
                 self._take(message)
                 return int(message["seq"])
@@ -68,6 +77,7 @@ class App:
         """Until it has everything up to there."""
         while self.up_to < seq:
             await asyncio.sleep(0.2)
+            await self._revive()
             await self._sync()
 
     async def _came(self) -> None:

@@ -1,8 +1,7 @@
 """Quick consults by values alone: who may take one, and what a take and a return do to it."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from consult.domain.decisions import AlreadyDone
 from consult.domain.log import ConsultState, Draft, LogDepartment, QuickAct, facts_of, opening_of, summary_of

@@ -143,6 +143,7 @@ async def test_the_app_can_be_installed_and_opens_without_a_network_at_what_was_
         await open_chat(page, order)
         await expect(page.get_by_text("睡前喝点温水。")).to_be_visible()
         await _kept(page, "logs", "睡前喝点温水。")
+        await _kept(page, "notes", f'["order","{order["id"]}"]')
         await line.cut()
         await page.goto("/patient/orders")
         await expect(page.get_by_role("status").filter(has_text=re.compile("网络已断开|连接中断"))).to_be_visible()
@@ -152,3 +153,23 @@ async def test_the_app_can_be_installed_and_opens_without_a_network_at_what_was_
         await expect(page.get_by_role("switch", name="大字模式")).to_be_visible()
         kept = await page.evaluate(_CACHED)
         assert [url for url in kept if "/api/" in url or "/media/" in url] == []
+
+
+async def test_what_changed_while_the_app_was_closed_is_shown_however_young_the_copy_is(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    phone = new_phone()
+    pair = await pair_of(world, phone)
+    order = await pair.paid(complaint="夜里咳嗽")
+    await pair.reply(order["conversation_id"], "睡前喝点温水。")
+    async with visit(chrome, product, trace) as context:
+        page = await context.new_page()
+        await sign_in(page, product, phone)
+        await page.goto(f"/patient/orders/{order['id']}")
+        await expect(page.get_by_text("问诊中").first).to_be_visible()
+        await _kept(page, "notes", f'["order","{order["id"]}"]')
+        await page.goto("about:blank")
+        await pair.doctor.post(f"/orders/{order['id']}/finish", {})
+        await page.goto(f"/patient/orders/{order['id']}")
+        await expect(page.get_by_text("已完成").first).to_be_visible()
+        await expect(page.get_by_text("问诊中")).to_have_count(0)

@@ -23,7 +23,9 @@ export function useOfflineCopies(): boolean {
     queries.setDefaultOptions({ ...queries.getDefaultOptions(), queries: { ...queries.getDefaultOptions().queries, gcTime: DAY_MS } });
     const restore = async (): Promise<void> => {
       const kept = (await store.noted(account, "queries")) as DehydratedState | undefined;
-      if (kept !== undefined) hydrate(queries, kept);
+      if (kept === undefined) return;
+      hydrate(queries, kept);
+      await queries.invalidateQueries({ refetchType: "none" }); // however young: what changed while the app was closed was told to nobody
     };
     void restore().catch(() => undefined).finally(() => setRestored(true));
     const copies = new Coalesced((name) => void store.note(account, name, dehydrate(queries, { shouldDehydrateQuery: isKept })).catch(() => undefined), PAUSE_MS);
