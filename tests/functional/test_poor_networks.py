@@ -6,6 +6,7 @@
 import asyncio
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -54,10 +55,13 @@ class App:
 
     async def _revive(self) -> None:
         """The library takes itself for connected, and never comes back, where the line was cut between its two handshakes."""
-        if self.sio.connected and self.sio.eio.state == "disconnected":
-            await self.sio.disconnect()
-            if not self.sio.connected:
-                await self.connect(*self._place)
+        returning = self.sio._reconnect_task
+        if self.sio.eio.state != "disconnected" or (returning is not None and not returning.done()):
+            return
+        with suppress(socketio.exceptions.SocketIOError):  # it came back by itself meanwhile, or the next look tries again
+            if self.sio.connected:
+                await self.sio.disconnect()
+            await self.connect(*self._place)
 
     async def say(self, words: str, client_id: str) -> int:
         body = {
