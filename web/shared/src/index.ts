@@ -1,5 +1,5 @@
 /** What apps use of the shared part. */
-export { Api, type AnswerOf, type Models, newKey } from "./api/client";
+export { Api, type AnswerOf, type Models, RequestKey, newKey } from "./api/client";
 export { ApiError } from "./api/errors";
 export type { Account, SessionState } from "./api/session";
 export * as format from "./format";

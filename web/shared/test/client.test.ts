@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Api } from "../src/api/client";
+import { Api, RequestKey } from "../src/api/client";
 import { ApiError } from "../src/api/errors";
 import { SessionHolder } from "../src/api/session";
 
@@ -121,4 +121,15 @@ test("signing out while a refresh is under way is not undone by its answer", asy
   session.end("signed_out_elsewhere");
   await late;
   expect(session.getState()).toEqual({ status: "out", reason: "signed_out_elsewhere" });
+});
+
+test("what may only have been lost is sent again under its key, and what was refused or done is not", () => {
+  const key = new RequestKey();
+  const first = key.current;
+  for (const lost of [new ApiError("network.offline", "network"), new ApiError("service.unavailable", "unavailable")]) key.failed(lost);
+  expect(key.current).toBe(first);
+  key.failed(new ApiError("request.invalid", "invalid"));
+  const second = key.current;
+  key.done();
+  expect(new Set([first, second, key.current]).size).toBe(3);
 });

@@ -1,5 +1,5 @@
 import { BellOutlined } from "@ant-design/icons";
-import { Loaded, type Models, format, newKey, useApi } from "@yunzhen/shared";
+import { Loaded, type Models, RequestKey, format, newKey, useApi } from "@yunzhen/shared";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Button, Input, InputNumber, Modal, Radio, Segmented } from "antd";
 import { type ReactNode, useId, useState } from "react";
@@ -72,17 +72,17 @@ function AfterSales({ caseId }: { caseId: string }): ReactNode {
   const tell = useTell();
   const queries = useQueryClient();
   const id = useId();
-  const [key, setKey] = useState(newKey);
+  const [key] = useState(() => new RequestKey());
   const [yuan, setYuan] = useState<number | null>(null);
   const [answer, setAnswer] = useState("");
   const query = useQuery({ queryKey: ["after-sales", caseId], queryFn: ({ signal }) => api.call("view_after_sales", { path: { after_sales_id: caseId }, signal }) });
   const decide = useMutation({
     mutationFn: (granted: boolean) => api.call("decide_after_sales", {
-      path: { after_sales_id: caseId }, idempotencyKey: key,
+      path: { after_sales_id: caseId }, idempotencyKey: key.current,
       body: { granted, amount_fen: granted && yuan !== null ? Math.round(yuan * 100) : null, answer: answer.trim() },
     }),
     onSuccess: () => tell.done("aftersales.decided"),
-    onError: () => setKey(newKey()), // what is mended is another decision
+    onError: key.failed,
     onSettled: () => {
       void queries.invalidateQueries({ queryKey: ["tasks"] });
       void queries.invalidateQueries({ queryKey: ["after-sales", caseId] });

@@ -1,14 +1,11 @@
-import { format, newKey, useApi, usePreferences } from "@yunzhen/shared";
+import { format, useApi, usePreferences } from "@yunzhen/shared";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useId, useRef, useState } from "react";
+import { type ReactNode, useState } from "react";
 import type { Order } from "../queries";
 import { Card } from "../ui/bits";
-import { Sheet } from "../ui/Sheet";
-import { useTellFailure, useToast } from "../ui/toast";
+import { ReasonSheet } from "../ui/ReasonSheet";
 import { useT } from "../words";
 import { mayAskForTheFee } from "./state";
-
-const MOST_LETTERS = 500;
 
 /** A patient who was answered and is not content asks for the fee, once; below it stands what the hospital said. */
 export function AfterSales({ order }: { order: Order }): ReactNode {
@@ -45,33 +42,16 @@ function Case({ order }: { order: Order }): ReactNode {
 
 function Ask({ order, onClose }: { order: Order; onClose: () => void }): ReactNode {
   const t = useT();
-  const id = useId();
   const api = useApi();
-  const tell = useToast();
-  const fail = useTellFailure();
   const queries = useQueryClient();
-  const key = useRef(newKey());
-  const [reason, setReason] = useState("");
-  const [busy, setBusy] = useState(false);
-  const submit = async (): Promise<void> => {
-    setBusy(true);
-    try {
-      const body = { reason: reason.trim(), text: "", image_ids: [] };
-      queries.setQueryData(["order", order.id], await api.call("ask_after_sales", { path: { order_id: order.id }, body, idempotencyKey: key.current }));
-      tell(t("aftersales.asked"));
-      onClose();
-    } catch (error) {
-      key.current = newKey(); // what is mended is another request
-      fail(error);
-      setBusy(false);
-    }
+  const send = async (reason: string, idempotencyKey: string): Promise<void> => {
+    const body = { reason, text: "", image_ids: [] };
+    queries.setQueryData(["order", order.id], await api.call("ask_after_sales", { path: { order_id: order.id }, body, idempotencyKey }));
   };
   return (
-    <Sheet title={t("aftersales.ask")} onClose={onClose}>
-      <p className="p-sheet__text">{t("aftersales.text")}</p>
-      <label className="yz-field__label" htmlFor={id}>{t("aftersales.why")}</label>
-      <textarea id={id} className="p-textarea" rows={4} maxLength={MOST_LETTERS} value={reason} onChange={(event) => setReason(event.target.value)} />
-      <button type="button" className="yz-button yz-button--block" disabled={busy || reason.trim() === ""} onClick={() => void submit()}>{t("aftersales.submit")}</button>
-    </Sheet>
+    <ReasonSheet
+      title={t("aftersales.ask")} text={t("aftersales.text")} label={t("aftersales.why")} button={t("aftersales.submit")} done={t("aftersales.asked")}
+      send={send} onClose={onClose}
+    />
   );
 }

@@ -1,15 +1,13 @@
-import { type Models, newKey, useApi } from "@yunzhen/shared";
+import { type Models, useApi } from "@yunzhen/shared";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useId, useRef, useState } from "react";
+import { type ReactNode, useState } from "react";
 import { Link } from "react-router";
 import type { Order } from "../queries";
 import { Card } from "../ui/bits";
-import { Sheet } from "../ui/Sheet";
-import { useTellFailure, useToast } from "../ui/toast";
+import { ReasonSheet } from "../ui/ReasonSheet";
 import { useT } from "../words";
 
 type Flag = Models["ReplyFlagOut"];
-const MOST_LETTERS = 500;
 
 /** Replies that the server found too short or not meant for this patient alone; each may be objected to, once. */
 export function Flags({ order }: { order: Order }): ReactNode {
@@ -39,33 +37,19 @@ export function Flags({ order }: { order: Order }): ReactNode {
 
 function Contest({ flag, onClose }: { flag: Flag; onClose: () => void }): ReactNode {
   const t = useT();
-  const id = useId();
   const api = useApi();
-  const tell = useToast();
-  const fail = useTellFailure();
   const queries = useQueryClient();
-  const key = useRef(newKey());
-  const [reason, setReason] = useState("");
-  const [busy, setBusy] = useState(false);
-  const submit = async (): Promise<void> => {
-    setBusy(true);
+  const send = async (reason: string, idempotencyKey: string): Promise<void> => {
     try {
-      await api.call("contest_reply", { path: { order_id: flag.order_id, seq: String(flag.seq) }, body: { reason: reason.trim() }, idempotencyKey: key.current });
-      tell(t("flag.contested"));
-      onClose();
-    } catch (error) {
-      key.current = newKey(); // what is mended is another objection
-      fail(error);
-      setBusy(false);
+      await api.call("contest_reply", { path: { order_id: flag.order_id, seq: String(flag.seq) }, body: { reason }, idempotencyKey });
+    } finally {
+      void queries.invalidateQueries({ queryKey: ["reply-flags", flag.order_id] });
     }
-    void queries.invalidateQueries({ queryKey: ["reply-flags", flag.order_id] });
   };
   return (
-    <Sheet title={t("flag.contest")} onClose={onClose}>
-      <p className="p-sheet__text">{t("flag.text")}</p>
-      <label className="yz-field__label" htmlFor={id}>{t("flag.why")}</label>
-      <textarea id={id} className="p-textarea" rows={4} maxLength={MOST_LETTERS} value={reason} onChange={(event) => setReason(event.target.value)} />
-      <button type="button" className="yz-button yz-button--block" disabled={busy || reason.trim() === ""} onClick={() => void submit()}>{t("flag.submit")}</button>
-    </Sheet>
+    <ReasonSheet
+      title={t("flag.contest")} text={t("flag.text")} label={t("flag.why")} button={t("flag.submit")} done={t("flag.contested")}
+      send={send} onClose={onClose}
+    />
   );
 }

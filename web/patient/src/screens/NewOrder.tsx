@@ -1,6 +1,6 @@
-import { type Models, format, newKey, useApi, useExplain, usePreferences } from "@yunzhen/shared";
+import { type Models, RequestKey, format, useApi, useExplain, usePreferences } from "@yunzhen/shared";
 import { type UseQueryResult, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useId, useRef, useState } from "react";
+import { type ReactNode, useId, useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import { PicturePicker, useChosen } from "../ui/Pictures";
 import { type Patient, useDoctor, usePatients, useQuickOffers } from "../queries";
@@ -95,7 +95,7 @@ function Form({ asked, patients, consent }: { asked: Asked; patients: Patient[];
   const navigate = useNavigate();
   const queries = useQueryClient();
   const pictures = useChosen(MOST_IMAGES);
-  const key = useRef(newKey());
+  const [key] = useState(() => new RequestKey());
   const [chosen, setChosen] = useState<string | null>(null);
   const [draft, setDraft] = useDraft(JSON.stringify(asked.of));
   const { kind, complaint } = draft;
@@ -137,7 +137,7 @@ function Form({ asked, patients, consent }: { asked: Asked; patients: Patient[];
       void queries.invalidateQueries({ queryKey: ["orders"] });
       await navigate(`/orders/${order.id}/pay`, { replace: true });
     } catch (error) {
-      key.current = newKey(); // what is mended is another order
+      key.failed(error);
       setFailure(explain(error));
       setBusy(false);
     }

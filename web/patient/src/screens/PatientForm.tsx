@@ -1,6 +1,6 @@
-import { type Models, ApiError, Field, newKey, useApi, useExplain, useRuntime } from "@yunzhen/shared";
+import { type Models, ApiError, Field, RequestKey, useApi, useExplain, useRuntime } from "@yunzhen/shared";
 import { useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useRef, useState } from "react";
+import { type ReactNode, useState } from "react";
 import { useNavigate, useParams } from "react-router";
 import { type FormError, ID_TYPES, type PatientForm as FormValues, check, dayInChina, needsGuardian, normal } from "../patients";
 import { type Patient, usePatients } from "../queries";
@@ -47,7 +47,7 @@ function Adding(): ReactNode {
   const tell = useToast();
   const navigate = useNavigate();
   const queries = useQueryClient();
-  const key = useRef(newKey());
+  const [key] = useState(() => new RequestKey());
   const [form, setForm] = useState(BLANK);
   const [wrong, setWrong] = useState<Wrong>({});
   const [failure, setFailure] = useState<string | null>(null);
@@ -70,7 +70,7 @@ function Adding(): ReactNode {
       tell(t("patients.saved"));
       await navigate(-1);
     } catch (error) {
-      key.current = newKey();
+      key.failed(error);
       if (error instanceof ApiError && error.code === "request.invalid") setWrong(fromServer(error.fields));
       setFailure(explain(error));
       setBusy(false);

@@ -1,6 +1,6 @@
-import { type AnswerOf, type Models, format, newKey, useApi, useExplain } from "@yunzhen/shared";
+import { type AnswerOf, type Models, RequestKey, format, useApi, useExplain } from "@yunzhen/shared";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useEffect, useRef, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { Link, Navigate, useParams } from "react-router";
 import { doctorAbout, doctorName, isWithDoctor } from "../orders/doctor";
 import { type Order, useOrder } from "../queries";
@@ -40,7 +40,7 @@ function Paying({ order }: { order: Order }): ReactNode {
   const [wallet, setWallet] = useState<string | null>(null);
   const [failure, setFailure] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
-  const key = useRef(newKey());
+  const [key] = useState(() => new RequestKey());
   const waits = order.status === "pending_payment";
 
   // The live connection tells of it too; this is for when it does not stand.
@@ -65,6 +65,7 @@ function Paying({ order }: { order: Order }): ReactNode {
     const page = window.open("about:blank", "_blank");
     try {
       const payment = await api.call("start_payment", { path: { order_id: order.id }, body: { channel }, idempotencyKey: key.current });
+      key.done();
       const address = walletAddress(payment);
       if (address === null) throw new Error("no address");
       setWallet(address);
@@ -74,9 +75,9 @@ function Paying({ order }: { order: Order }): ReactNode {
       }
     } catch (error) {
       page?.close();
+      key.failed(error);
       setFailure(explain(error));
     } finally {
-      key.current = newKey();
       setBusy(false);
     }
   };

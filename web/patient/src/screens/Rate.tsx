@@ -1,6 +1,6 @@
-import { newKey, useApi, useExplain } from "@yunzhen/shared";
+import { RequestKey, useApi, useExplain } from "@yunzhen/shared";
 import { useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useId, useRef, useState } from "react";
+import { type ReactNode, useId, useState } from "react";
 import { Navigate, useNavigate, useParams } from "react-router";
 import { mayRate } from "../orders/state";
 import { type Order, useOrder } from "../queries";
@@ -32,7 +32,7 @@ function Form({ order }: { order: Order }): ReactNode {
   const navigate = useNavigate();
   const queries = useQueryClient();
   const id = useId();
-  const key = useRef(newKey());
+  const [key] = useState(() => new RequestKey());
   const [stars, setStars] = useState(0);
   const [tags, setTags] = useState<readonly Key[]>([]);
   const [text, setText] = useState("");
@@ -48,7 +48,7 @@ function Form({ order }: { order: Order }): ReactNode {
       queries.setQueryData(["order", order.id], rated);
       void queries.invalidateQueries({ queryKey: ["orders"] });
     } catch (error) {
-      key.current = newKey();
+      key.failed(error);
       setFailure(explain(error));
       setBusy(false);
     }

@@ -65,6 +65,26 @@ export interface ApiOptions {
 /** A key for a command that the user may try again by hand. */
 export const newKey = (): string => crypto.randomUUID();
 
+/**
+ * The idempotency key of what stands in a form. It stays while the answer may only have been lost on its way, so that what is sent
+ * again is done once; once the server refused, or did it, what is sent next is another request.
+ */
+export class RequestKey {
+  private key = newKey();
+
+  get current(): string {
+    return this.key;
+  }
+
+  readonly failed = (error: unknown): void => {
+    if (!(error instanceof ApiError && error.mayPass)) this.done();
+  };
+
+  readonly done = (): void => {
+    this.key = newKey();
+  };
+}
+
 export class Api {
   private readonly fetch: typeof fetch;
   private readonly pause: (ms: number) => Promise<void>;
