@@ -4,7 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.support.browser import visit
 from tests.support.contract import World, new_phone
@@ -173,3 +173,33 @@ async def test_what_changed_while_the_app_was_closed_is_shown_however_young_the_
         await page.goto(f"/patient/orders/{order['id']}")
         await expect(page.get_by_text("已完成").first).to_be_visible()
         await expect(page.get_by_text("问诊中")).to_have_count(0)
+
+
+async def test_an_order_whose_answer_was_lost_is_not_made_twice(
+    product: Product, world: World, chrome: Browser, trace: Path
+) -> None:
+    pair = await pair_of(world, phone := new_phone())
+    async with visit(
+        chrome, product, trace, service_workers="block"
+    ) as context:  # what a worker asks for passes by the line below
+        page = await context.new_page()
+        await sign_in(page, product, phone)
+        await page.goto(f"/patient/doctors/{pair.doctor_id}/order")
+        await page.get_by_label("哪里不舒服？").fill("夜里咳嗽")
+        await page.get_by_label(re.compile("我已阅读并同意")).check()
+        lost: list[int] = []
+
+        async def lose(route: Route) -> None:
+            lost.append((await route.fetch()).status)
+            await route.abort()
+
+        await page.route("**/api/v1/orders", lose)
+        submit = page.get_by_role("button", name=re.compile("提交"))
+        await submit.click()
+        await expect(submit).to_be_enabled()
+        await expect(page.get_by_text(re.compile("网络不通"))).to_be_visible()
+        await page.unroute("**/api/v1/orders")
+        await submit.click()
+        await expect(page.get_by_role("button", name=re.compile("确认付款"))).to_be_visible()
+    assert set(lost) == {201}
+    assert len((await pair.patient.get("/orders"))["items"]) == 1
